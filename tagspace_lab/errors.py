@@ -1,0 +1,58 @@
+"""One tree of errors, split by what the caller can do about them.
+
+    TagspaceError
+    ├── InputError            fix the input: a setting, a file, a name (exit code 2)
+    │   ├── SettingsError     a TAG_SPACE_* variable or a profile
+    │   ├── SnapshotError     a space that cannot be read
+    │   └── ScenarioError     a scenario that cannot be read
+    ├── ServiceError          the other side failed, and may recover (exit code 1)
+    │   ├── ConfluenceError
+    │   └── ProviderError
+    └── ClockError            virtual time was used for what it cannot do
+        └── DeadlockError     everything waits and nothing is scheduled
+
+Messages say what happened, the value seen, the value wanted and the next step, and never hold a
+secret or a page's body.
+"""
+
+from __future__ import annotations
+
+
+class TagspaceError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class InputError(TagspaceError):
+    """The caller's input is wrong: fix it and run again."""
+
+
+class SettingsError(InputError):
+    """A setting or a profile is wrong."""
+
+
+class SnapshotError(InputError):
+    """A snapshot cannot be read or written."""
+
+
+class ScenarioError(InputError):
+    """A scenario is unknown or malformed."""
+
+
+class ServiceError(TagspaceError):
+    """A server could not be used; the same run may work later."""
+
+
+class ConfluenceError(ServiceError):
+    """Confluence could not be read."""
+
+
+class ProviderError(ServiceError):
+    """No provider could be used."""
+
+
+class ClockError(TagspaceError):
+    """Virtual time was asked for something that only real time has."""
+
+
+class DeadlockError(ClockError):
+    """Everything waits for something else and nothing is scheduled: the program would hang for ever."""
