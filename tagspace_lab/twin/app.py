@@ -1,0 +1,46 @@
+"""One ASGI app for the whole simulated world: a provider, its fallback and a Confluence.
+
+The same app answers in process in virtual time (through httpx.ASGITransport) and under uvicorn in real
+time. Its own time starts with the first request that it sees.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from tagspace_lab.records import Space
+from tagspace_lab.twin.confluence import ConfluenceTwin
+from tagspace_lab.twin.provider import ProviderTwin
+from tagspace_lab.twin.schema import Scenario
+from tagspace_lab.twin.stopwatch import Stopwatch
+
+__all__ = ["EPOCH_S", "build_app"]
+
+EPOCH_S = 1_767_225_600.0
+"""2026-01-01T00:00:00Z: what the simulated world's wall clock says at its start, unless told otherwise."""
+
+
+def build_app(scenario: Scenario, space: Space, *, seed: int = 0, day: int = 0, epoch_s: float = EPOCH_S) -> Starlette:
+    """The world of `scenario` around `space`, as it is on `day` of its history.
+
+    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
+    `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
+    time. `epoch_s` is the wall clock, in seconds since 1970, at the first request.
+    """
+    elapsed_s = Stopwatch()
+    quality = scenario.quality
+    provider = ProviderTwin(scenario.provider, space, quality, elapsed_s=elapsed_s, seed=seed, epoch_s=epoch_s)
+    fallback = scenario.fallback and ProviderTwin(
+        scenario.fallback, space, quality, elapsed_s=elapsed_s, name="fallback", seed=seed, epoch_s=epoch_s
+    )
+    confluence = ConfluenceTwin(scenario.confluence, space, elapsed_s=elapsed_s, day=day, epoch_s=epoch_s)
+    app = Starlette(
+        routes=[
+            *provider.routes("/v1"),
+            *(fallback.routes("/fallback/v1") if fallback else []),
+            *confluence.routes("/wiki"),
+        ]
+    )
+    app.state.provider, app.state.fallback, app.state.confluence = provider, fallback, confluence
+    app.state.elapsed_s = elapsed_s
+    return app
