@@ -1,0 +1,31 @@
+"""What the end of each call teaches about the provider's limits: the estimating half of the throttle.
+
+A :class:`Limiter` says how many calls may be in flight and when the next one may start; it never waits.
+`pipeline/throttle.py` enforces what it says. To add one: write the class in a file of its own, and
+name it in :data:`LIMITERS`.
+
+No clock here: time arrives as `now_s`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tagspace_lab.policy.limits.fixed import Fixed
+from tagspace_lab.policy.limits.ladder import Ladder
+from tagspace_lab.policy.limits.learned import Learned
+from tagspace_lab.policy.limits.protocol import Limiter, Start
+
+__all__ = ["LIMITERS", "Fixed", "Ladder", "Learned", "Limiter", "Start", "make_limiter"]
+
+LIMITERS: dict[str, Callable[[int, int, random.Random], Limiter]] = {
+    "fixed": Fixed,
+    "ladder": Ladder,
+    "learned": Learned,
+}
+
+
+def make_limiter(name: str, concurrency: int, max_concurrency: int, rng: random.Random) -> Limiter:
+    """The limiter that `TAG_SPACE_THROTTLE` names, starting at `concurrency` calls in flight."""
+    return LIMITERS[name](concurrency, max_concurrency, rng)

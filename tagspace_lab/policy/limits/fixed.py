@@ -1,0 +1,46 @@
+"""A constant window: the simplest limiter, and the one that most programs have."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from tagspace_lab.policy.limits.protocol import Start
+from tagspace_lab.records import Cost, Reply
+
+__all__ = ["Fixed"]
+
+
+class Fixed:
+    """A constant window, and what the vendors' SDKs do about a refusal.
+
+    Source: the official OpenAI client: `Retry-After` where 0 < x <= 120 s, else 0.5 * 2**n s, at most
+    8 s, less up to 25 % of jitter. It tries on until the give-up time ends the run.
+    """
+
+    def __init__(self, concurrency: int, max_concurrency: int, rng: random.Random) -> None:
+        self._window = concurrency
+        self._rng = rng
+
+    @property
+    def window(self) -> float:
+        return self._window
+
+    @property
+    def cooling_until_s(self) -> float:
+        return 0.0
+
+    def ready_at(self, now_s: float, in_flight: int, cost: Cost) -> float:
+        return now_s if in_flight < int(self._window) else math.inf
+
+    def on_start(self, start: Start) -> None:
+        """Nothing to note."""
+
+    def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
+        """Nothing to learn."""
+
+    def retry_delay_s(self, refusals: int, reply: Reply) -> float | None:
+        asked_s = reply.rate_limit.retry_after_s
+        if asked_s is not None and asked_s <= 120:
+            return asked_s
+        return min(8.0, 0.5 * 2.0 ** (refusals - 1)) * (1 - 0.25 * self._rng.random())

@@ -1,0 +1,51 @@
+"""A window that goes down a rung at a refusal and up a rung after a quiet spell."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from tagspace_lab.policy.limits.protocol import Start
+from tagspace_lab.records import Cost, Outcome, Reply
+
+__all__ = ["Ladder"]
+
+
+class Ladder:
+    """What teams write first: one call fewer after a 429, one more after a quiet spell.
+
+    A refused call comes back after 0.5, 1 and 2 s, then goes to the fallback provider.
+    """
+
+    QUIET_S = 30.0
+    DELAYS_S = (0.5, 1.0, 2.0)
+
+    def __init__(self, concurrency: int, max_concurrency: int, rng: random.Random) -> None:
+        self._window = concurrency
+        self._max_window = max_concurrency
+        self._changed_s = 0.0
+
+    @property
+    def window(self) -> float:
+        return self._window
+
+    @property
+    def cooling_until_s(self) -> float:
+        return 0.0
+
+    def ready_at(self, now_s: float, in_flight: int, cost: Cost) -> float:
+        return now_s if in_flight < self._window else math.inf
+
+    def on_start(self, start: Start) -> None:
+        """Nothing to note."""
+
+    def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
+        if reply.outcome is Outcome.RATE_LIMITED:
+            self._window = max(1, self._window - 1)
+            self._changed_s = now_s
+        elif now_s - self._changed_s >= self.QUIET_S:
+            self._window = min(self._max_window, self._window + 1)
+            self._changed_s = now_s
+
+    def retry_delay_s(self, refusals: int, reply: Reply) -> float | None:
+        return self.DELAYS_S[refusals - 1] if refusals <= len(self.DELAYS_S) else None

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagspace_lab.policy.prompts import LabelRules, build_prompt, parse_answer, text_key
+from tagspace_lab.records import Batch
+from tests.fakes import RULES, examples, make_batch, make_text, write_answer
+
+IDS = ("1000", "1001", "1002")
+OPEN_RULES = LabelRules()
+
+entries = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from([*IDS, "9999", 1001, None]),
+        "labels": st.one_of(
+            st.lists(st.sampled_from(["alpha", "Beta", "gamma!", "nonsense", " "])), st.text(), st.none()
+        ),
+    },
+)
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["pages", "id", "labels"]), inner),
+    max_leaves=8,
+)
+
+
+def check_shape(text: str, rules: LabelRules = RULES) -> dict[str, tuple[str, ...]]:
+    """What holds of the reading of any text whatever."""
+    answer = parse_answer(text, IDS, rules)
+    assert sorted([*answer.labels, *answer.missing]) == list(IDS)
+    assert bool(answer.problem) == bool(answer.missing)
+    for labels in answer.labels.values():
+        assert 1 <= len(labels) <= rules.max_labels
+        assert len(set(labels)) == len(labels)
+        assert not rules.vocabulary or set(labels) <= set(rules.vocabulary)
+    return answer.labels
+
+
+@examples(300)
+@given(st.text() | st.text(alphabet='{}[]",:idlabes10 \\', max_size=80))
+def test_no_text_crashes_the_reader_or_names_a_page_that_was_not_asked(text: str) -> None:
+    check_shape(text)
+    check_shape(text, OPEN_RULES)
+
+
+@examples(300)
+@given(junk | st.fixed_dictionaries({"pages": st.lists(entries, max_size=6)}))
+def test_no_json_crashes_the_reader_or_names_a_page_that_was_not_asked(document: Any) -> None:
+    check_shape(json.dumps(document))
+    check_shape(json.dumps(document), OPEN_RULES)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"pages":' * 200_000, "9" * 6_000, '{"pages": [{"id": ' + "9" * 6_000])
+def test_text_meant_to_exhaust_the_parser_is_no_answer(text: str) -> None:
+    assert parse_answer(text, IDS, RULES).missing == IDS
+
+
+@examples(100)
+@given(st.sampled_from(["", "```json\n", "Here you are:\n", "Labels [as asked], 3 pages: "]), st.integers(0, 4))
+def test_cut_at_every_character_keeps_exactly_the_whole_pages(chatter: str, indent: int) -> None:
+    pages = [{"id": page_id, "labels": ["alpha", "beta"]} for page_id in IDS]
+    text = chatter + json.dumps({"pages": pages}, indent=indent or None)
+    ends = [end for end in range(len(text)) if text[end] == "}"][: len(IDS)]
+    for length in range(len(text) + 1):
+        kept = check_shape(text[:length])
+        whole = sum(end < length for end in ends)
+        assert kept == dict.fromkeys(IDS[:whole], ("alpha", "beta")), text[:length]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```json\n%s\n```",
+        "Here are the labels:\n%s\nAnything else?",
+        "I read the pages [all of them]. %s",
+        "Braces {like these} and [those] are fine: %s",
+        "%s%s",
+    ],
+)
+def test_whole_answer_is_found_in_what_is_said_around_it(text: str) -> None:
+    assert list(check_shape(text.replace("%s", write_answer(IDS)))) == list(IDS)
+
+
+def test_bare_list_and_numeric_ids_are_understood() -> None:
+    assert check_shape('[{"id": 1001, "labels": ["beta"]}]') == {"1001": ("beta",)}
+
+
+def test_page_named_twice_counts_only_if_both_agree() -> None:
+    def read(*labels: str) -> dict[str, tuple[str, ...]]:
+        return check_shape(json.dumps({"pages": [{"id": "1000", "labels": [label]} for label in labels]}))
+
+    assert read("alpha", "Alpha") == {"1000": ("alpha",)}
+    assert read("alpha", "beta") == read("alpha", "beta", "alpha") == read("alpha", "nonsense") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty"),
+        ("Sorry, I cannot.", "not the JSON"),
+        (write_answer(IDS[:2]), "leaves the page out"),
+        (write_answer(IDS, "nonsense"), "no label of the vocabulary"),
+    ],
+)
+def test_problem_says_what_was_wrong(text: str, problem: str) -> None:
+    assert problem in parse_answer(text, IDS, RULES).problem
+
+
+def test_labels_are_made_legal_once_each_and_no_more_than_allowed() -> None:
+    assert OPEN_RULES.clean(["Machine Learning", "machine-learning", "c#", " ", "a.b", "x", "y", "z"]) == (
+        *("machine-learning", "c", "ab", "x", "y"),
+    )
+    assert RULES.clean(["Gamma", "delta", "alpha", "beta"]) == ("gamma", "alpha")
+    assert RULES.clean("alpha") is None
+    assert RULES.clean(["alpha", 1]) is None
+
+
+def test_vocabulary_is_met_whatever_its_spelling() -> None:
+    rules = LabelRules(("User Experience", "c++"))
+    assert rules.clean(["User Experience", "user-experience", "C++"]) == ("user-experience", "c++")
+
+
+def test_prompt_begins_with_its_fixed_part_and_ends_with_one_list() -> None:
+    first, second = (build_prompt(Batch(texts), RULES) for texts in (make_batch(3).texts, make_batch(1).texts))
+    assert first.system == second.system
+    assert all(label in first.system for label in RULES.vocabulary)
+    intro, data = first.user.split("\n", 1)
+    assert "3" in intro
+    assert json.loads(data) == [
+        {"id": text.page_id, "title": text.title, "text": text.text} for text in make_batch(3).texts
+    ]
+    assert first.page_ids == IDS
+    assert first.max_output_tokens > second.max_output_tokens
+    assert first.cost.input_tokens >= make_batch(3).tokens + RULES.system_tokens
+
+
+@examples(100)
+@given(st.text(alphabet=st.characters(codec=None)), st.text())
+def test_page_stays_inside_its_own_string(words: str, title: str) -> None:
+    hostile = replace(make_text(0, words=words or "x"), title=title)
+    _, data = build_prompt(Batch((hostile, make_text(1))), RULES).user.split("\n", 1)
+    assert [page["id"] for page in json.loads(data)] == ["1000", "1001"]
+
+
+def test_key_names_all_that_changes_the_answer() -> None:
+    key = text_key("title", "text", RULES, "model")
+    assert key == text_key("title", "text", LabelRules(RULES.vocabulary, 2), "model")
+    others = [
+        text_key("titl", "etext", RULES, "model"),
+        text_key("title", "other", RULES, "model"),
+        text_key("title", "text", LabelRules(RULES.vocabulary, 3), "model"),
+        text_key("title", "text", LabelRules(RULES.vocabulary[:2], 2), "model"),
+        text_key("title", "text", RULES, "other"),
+    ]
+    assert len({key, *others}) == 6
+    assert len(text_key("\ud800", "\udfff", RULES, "model")) == 64
+
+
+def test_schema_is_closed_and_lists_the_vocabulary() -> None:
+    page = RULES.schema["properties"]["pages"]["items"]
+    assert page["properties"]["labels"]["items"]["enum"] == ["alpha", "beta", "gamma"]
+    assert page["additionalProperties"] is RULES.schema["additionalProperties"] is False
+    assert "enum" not in OPEN_RULES.schema["properties"]["pages"]["items"]["properties"]["labels"]["items"]
