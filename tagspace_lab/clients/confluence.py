@@ -1,0 +1,124 @@
+"""Confluence Cloud over HTTP: the pages of a space, listed in bulk with their bodies.
+
+Source: FACTS on the v2 API: pages come 250 at a time with `body-format=storage`; the next page is named
+by `_links.next`; a 429 carries Retry-After, or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tagspace_lab.errors import ConfluenceError
+from tagspace_lab.policy.headers import read_rate_limit
+from tagspace_lab.policy.retries import backoff_s
+from tagspace_lab.records import Page
+
+__all__ = ["ConfluenceCloud"]
+
+_PAGES_A_LISTING = 250
+_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ConfluenceCloud:
+    """Reads one site. `base_url` ends before `/api/v2`, as in `https://example.atlassian.net/wiki`.
+
+    `wall_clock` gives seconds since the epoch, for dates in headers.
+    Calls are made one after the other, which is this client's own throttle; 429 and 5xx are waited out
+    up to five times.
+    """
+
+    http: httpx.AsyncClient
+    base_url: str
+    auth: httpx.Auth
+    rng: random.Random
+    wall_clock: Callable[[], float]
+    timeout_s: float = 60.0
+
+    async def listings(self, space_key: str) -> AsyncIterator[list[Page]]:
+        """The current pages of a space, up to 250 at a time, in the order of the listing. Raises ConfluenceError."""
+        space_id = await self._space_id(space_key)
+        url = f"{self.base_url}/api/v2/spaces/{space_id}/pages"
+        params: dict[str, str] | None = {
+            "body-format": "storage",
+            "status": "current",
+            "limit": str(_PAGES_A_LISTING),
+        }
+        while url:
+            listing = await self._get(url, params)
+            yield [_page(result) for result in _results(listing, url)]
+            url, params = self._next(listing), None
+
+    async def _space_id(self, space_key: str) -> str:
+        url = f"{self.base_url}/api/v2/spaces"
+        found = _results(await self._get(url, {"keys": space_key}), url)
+        if not found:
+            raise ConfluenceError(
+                f"There is no space with the key {space_key!r} at {self.base_url}, or this account may not see it. "
+                "The key stands in the space's address, behind /spaces/."
+            )
+        return str(found[0]["id"])
+
+    def _next(self, listing: dict[str, Any]) -> str:
+        """The address of the next listing, on this site whatever the answer says; empty at the end."""
+        link = (listing.get("_links") or {}).get("next")
+        if not link:
+            return ""
+        target = httpx.URL(self.base_url).join(link)
+        return str(httpx.URL(self.base_url).copy_with(raw_path=target.raw_path))
+
+    async def _get(self, url: str, params: dict[str, str] | None) -> dict[str, Any]:
+        problem = ""
+        for attempt in range(1, _ATTEMPTS + 1):
+            wait_s = backoff_s(attempt, self.rng)
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    response = await self.http.get(url, params=params, auth=self.auth, timeout=None)
+            except (httpx.HTTPError, TimeoutError, OSError) as error:
+                problem = type(error).__name__
+            else:
+                if response.is_success:
+                    return _object(response, url)
+                problem = f"HTTP {response.status_code}"
+                if response.status_code != 429 and response.status_code < 500:
+                    raise ConfluenceError(f"{url} answered {problem}. {_advice(response.status_code)}")
+                asked_s = read_rate_limit(response.headers, wall_s=self.wall_clock()).retry_after_s
+                wait_s = wait_s if asked_s is None else asked_s * (1 + 0.1 * self.rng.random())
+            if attempt < _ATTEMPTS:
+                await asyncio.sleep(wait_s)
+        raise ConfluenceError(f"{url} failed {_ATTEMPTS} times, last with {problem}. Try again later.")
+
+
+def _object(response: httpx.Response, url: str) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError as error:
+        raise ConfluenceError(f"{url} did not answer with JSON. Is this the address of a Confluence?") from error
+    if not isinstance(document, dict):
+        raise ConfluenceError(f"{url} answered with a JSON {type(document).__name__} where an object was expected.")
+    return document
+
+
+def _results(listing: dict[str, Any], url: str) -> list[dict[str, Any]]:
+    results = listing.get("results")
+    if not isinstance(results, list):
+        raise ConfluenceError(f"{url} answered without `results`. Is this the address of a Confluence?")
+    return results
+
+
+def _page(result: dict[str, Any]) -> Page:
+    body = ((result.get("body") or {}).get("storage") or {}).get("value") or ""
+    version = (result.get("version") or {}).get("number") or 1
+    return Page(str(result["id"]), str(result.get("title") or ""), str(body), int(version))
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return "Check the e-mail address and the API token, and what this account may see."
+    return "Check the address and the space key."

@@ -1,0 +1,1 @@
+"""The pipeline that tags a space. Read `pipeline.py` first."""

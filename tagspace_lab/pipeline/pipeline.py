@@ -1,0 +1,209 @@
+"""The map: how a space flows through the stages. Read this first.
+
+    listings -> pages -> texts -> cache -> batches -> router (throttle, provider) -> taggings -> results
+       _list          `------- _feed -------'           `-------------- _work --------------'
+
+Three kinds of task in one TaskGroup, joined by bounded queues, so that memory does not grow with the
+space and a slow provider slows the listing down. Every page that is listed comes out exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tagspace_lab.errors import ConfluenceError
+from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
+from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
+from tagspace_lab.pipeline.router import Router
+from tagspace_lab.policy.batching import Packer
+from tagspace_lab.policy.prompts import LabelRules, text_key
+from tagspace_lab.policy.text import cut, estimate_tokens, normalise, plain_text
+from tagspace_lab.records import Attempt, Batch, Page, Status, Tagging, Text
+from tagspace_lab.settings import Settings
+
+__all__ = ["PageSource", "Pipeline", "RunResult"]
+
+_STOP_POLL_S = 0.25
+
+
+class PageSource(Protocol):
+    """Where pages come from, a listing (some pages) at a time."""
+
+    def listings(self, space_key: str) -> AsyncIterator[list[Page]]: ...
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run did. `results` has every listed page once, in the order in which they ended.
+
+    `broke_off` says why the listing ended early; empty if the whole space was listed.
+    `makespan_s` is the time from the start of the run to the end of its last page.
+    """
+
+    task_id: str
+    results: list[Tagging] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    cache_stats: CacheStats = field(default_factory=CacheStats)
+    fallbacks: int = 0
+    makespan_s: float = 0.0
+    broke_off: str = ""
+
+    @property
+    def processed(self) -> int:
+        """Pages that came out, however they ended."""
+        return len(self.results)
+
+    @property
+    def errors(self) -> int:
+        """Pages that ended as errors."""
+        return sum(tagging.status is Status.ERROR for tagging in self.results)
+
+    @property
+    def concurrency_metrics(self) -> ConcurrencyMetrics:
+        return summarise_attempts(self.attempts, self.fallbacks)
+
+
+class Pipeline:
+    """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
+
+    `model_name` enters the cache keys. `read_text` turns a page's body into plain text (a caller may
+    remember texts between runs). `total` is the number of pages, where it is known beforehand.
+    """
+
+    def __init__(
+        self,
+        source: PageSource,
+        router: Router,
+        cache: ResultCache,
+        *,
+        settings: Settings,
+        rules: LabelRules,
+        model_name: str,
+        result: RunResult,
+        read_text: Callable[[str], str] = plain_text,
+        total: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        check_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self._source = source
+        self._router = router
+        self._cache = cache
+        self._settings = settings
+        self._rules = rules
+        self._model_name = model_name
+        self._result = result
+        self._read_text = read_text
+        self._total = total
+        self._listed = 0
+        self._on_progress = on_progress
+        self._check_stop = check_stop
+        self._stopped = False
+        self._seen: set[str] = set()
+        self._pages: asyncio.Queue[list[Page] | None] = asyncio.Queue(1)
+        self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(settings.max_ai_concurrency)
+
+    async def run(self, space_key: str) -> RunResult:
+        """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
+        began_s = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            watches = [group.create_task(self._watch_failures())]
+            if self._check_stop is not None:
+                watches.append(group.create_task(self._watch_stop(self._check_stop)))
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._list(space_key))
+                stages.create_task(self._feed())
+                for _ in range(self._settings.max_ai_concurrency):
+                    stages.create_task(self._work())
+            for watch in watches:
+                watch.cancel()
+        return self._close(began_s)
+
+    async def _list(self, space_key: str) -> None:
+        """Listings, one ahead of what is being read."""
+        try:
+            async for pages in self._source.listings(space_key):
+                self._listed += len(pages)
+                await self._pages.put(pages)
+                if self._stopped:
+                    break
+        except ConfluenceError as error:
+            self._result.broke_off = str(error)
+        await self._pages.put(None)
+
+    async def _feed(self) -> None:
+        """Pages into batches; what needs no question ends here."""
+        packer = Packer(self._settings.batch_size, self._settings.batch_tokens)
+        while (pages := await self._pages.get()) is not None:
+            for page in pages:
+                if (text := self._prepare(page)) is not None:
+                    for batch in packer.add(text):
+                        await self._batches.put(batch)
+        for batch in packer.flush():
+            await self._batches.put(batch)
+        for _ in range(self._settings.max_ai_concurrency):
+            await self._batches.put(None)
+
+    def _prepare(self, page: Page) -> Text | None:
+        """The text to ask about; None where the page ended without a question or waits for an equal one."""
+        if page.id in self._seen:
+            return None  # listed twice, because the space changed while it was read
+        self._seen.add(page.id)
+        body = cut(normalise(self._read_text(page.body)), self._settings.page_tokens)
+        if not body:
+            self._finish(Tagging(page.id, Status.SKIPPED, reason="the page has no text"))
+            return None
+        key = text_key(page.title, body, self._rules, self._model_name)
+        text = Text(page.id, page.title, body, estimate_tokens(body), key, page.version)
+        claim = self._cache.claim(text)
+        if claim == ASK:
+            return text
+        if claim != SHARED:
+            self._finish(Tagging(page.id, Status.CACHED, tuple(claim)))
+        return None
+
+    async def _work(self) -> None:
+        while (batch := await self._batches.get()) is not None:
+            texts = {text.page_id: text for text in batch.texts}
+            for tagging in await self._router.tag(batch):
+                for settled in self._cache.settle(texts[tagging.page_id], tagging):
+                    self._finish(settled)
+
+    async def _watch_failures(self) -> None:
+        """End the run when nothing has succeeded for the give-up time."""
+        give_up_s = self._settings.give_up_s
+        while True:
+            await self._router.failing.wait()
+            left_s = give_up_s - self._router.failing_s(asyncio.get_running_loop().time())
+            if left_s <= 0:
+                return self._end(Status.ERROR, f"nothing has succeeded for {give_up_s:g} s: the run was given up")
+            await asyncio.sleep(left_s)
+
+    async def _watch_stop(self, check_stop: Callable[[], bool]) -> None:
+        """End the run when its caller says so."""
+        while not check_stop():  # noqa: ASYNC110 - the caller's flag has no event
+            await asyncio.sleep(_STOP_POLL_S)
+        self._end(Status.STOPPED, "the run was stopped")
+
+    def _end(self, status: Status, reason: str) -> None:
+        self._stopped = True
+        self._router.end(status, reason)
+
+    def _finish(self, tagging: Tagging) -> None:
+        self._result.results.append(tagging)
+        if self._on_progress is not None:
+            self._on_progress(len(self._result.results), self._total or self._listed)
+
+    def _close(self, began_s: float) -> RunResult:
+        result = self._result
+        if result.broke_off and not result.results:
+            raise ConfluenceError(result.broke_off)
+        result.makespan_s = asyncio.get_running_loop().time() - began_s
+        result.fallbacks = self._router.fallbacks
+        statuses = {tagging.status for tagging in result.results}
+        whole = not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
+        self._cache.end_run(whole=whole)
+        result.cache_stats = self._cache.stats
+        return result

@@ -1,0 +1,122 @@
+"""Lets calls through one by one, as the limiter says: the enforcing half of the throttle.
+
+First come, first served, by the number of the call: only the head of the queue may start, so a large
+call is never overtaken for ever, and a refused one takes its old place again. Waiters are woken by
+events (a call ended, a time has come), never by polling. A slot ends once, with the reply it brought
+or with None where the call was cancelled.
+
+All state changes in plain functions between two awaits, so that a cancellation finds it whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from bisect import insort
+from dataclasses import dataclass
+
+from tagspace_lab.policy.limits import Limiter, Start
+from tagspace_lab.records import Cost, Outcome, Reply
+
+__all__ = ["Closed", "Slot", "Throttle"]
+
+_CANCELLED = Reply(Outcome.CANCELLED)
+
+
+class Closed(Exception):  # noqa: N818 - an ending, not an error
+    """The run ended while this call waited for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Leave to make one call. `waited_s`: seconds spent in the queue; `window`: the limiter's, at the start."""
+
+    start: Start
+    waited_s: float
+    window: float
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    turn: int
+    cost: Cost
+    since_s: float
+    slot: asyncio.Future[Slot]
+
+
+class Throttle:
+    """The queue in front of one (provider, model, key). Use it within one event loop."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self._queue: list[_Waiter] = []  # by turn
+        self._in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    async def acquire(self, cost: Cost, turn: int) -> Slot:
+        """Wait for a slot, behind those with a lower `turn`. Raises Closed if the throttle closes before."""
+        if self._closed:
+            raise Closed
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(turn, cost, loop.time(), loop.create_future())
+        insort(self._queue, waiter, key=lambda other: other.turn)
+        self._admit()
+        try:
+            return await waiter.slot
+        except asyncio.CancelledError:
+            self._forget(waiter)
+            raise
+
+    def release(self, slot: Slot, reply: Reply | None) -> None:
+        """The slot's call ended with `reply`; None: it was cancelled, which teaches nothing."""
+        self._in_flight -= 1
+        self.limiter.on_end(asyncio.get_running_loop().time(), slot.start, reply or _CANCELLED)
+        self._admit()
+
+    def close(self) -> None:
+        """Turn away whoever waits, and whoever comes; calls in flight go on to their end."""
+        self._closed = True
+        self._cancel_timer()
+        while self._queue:
+            waiter = self._queue.pop()
+            if not waiter.slot.done():
+                waiter.slot.set_exception(Closed())
+
+    def _admit(self) -> None:
+        """Start whoever's turn it is, from the head of the queue; set the timer for the next turn."""
+        now_s = asyncio.get_running_loop().time()
+        self._cancel_timer()
+        while self._queue:
+            head = self._queue[0]
+            ready_s = self.limiter.ready_at(now_s, self._in_flight, head.cost)
+            if ready_s > now_s:
+                if math.isfinite(ready_s):
+                    self._timer = asyncio.get_running_loop().call_at(ready_s, self._admit)
+                return
+            self._queue.pop(0)
+            self._start(head, now_s)
+
+    def _start(self, waiter: _Waiter, now_s: float) -> None:
+        self._in_flight += 1
+        window = self.limiter.window
+        start = Start(now_s, waiter.cost, self._in_flight)
+        self.limiter.on_start(start)
+        waiter.slot.set_result(Slot(start, now_s - waiter.since_s, window))
+
+    def _forget(self, waiter: _Waiter) -> None:
+        """A cancelled waiter leaves the queue, or hands back the slot that it was just given."""
+        if waiter in self._queue:
+            self._queue.remove(waiter)
+            self._admit()
+        elif waiter.slot.done() and not waiter.slot.cancelled() and waiter.slot.exception() is None:
+            self.release(waiter.slot.result(), None)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
