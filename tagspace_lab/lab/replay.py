@@ -1,0 +1,145 @@
+"""Replays a space against a scenario: the whole pipeline, a thousand times faster than life."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from tagspace_lab.clients.stores import MemoryStore
+from tagspace_lab.errors import InputError
+from tagspace_lab.lab.profiles import read_profile
+from tagspace_lab.lab.report import STANDING_NOTES, Report, RunSummary, summarise_run
+from tagspace_lab.lab.snapshots import load_space
+from tagspace_lab.lab.world import EPOCH_S, TextMemo, World
+from tagspace_lab.lab.yardstick import bound_run, micro_f1
+from tagspace_lab.pipeline.pipeline import RunResult
+from tagspace_lab.policy.prompts import LabelRules
+from tagspace_lab.records import Space
+from tagspace_lab.settings import Settings
+from tagspace_lab.twin.scenario import Scenario, load_scenario
+
+__all__ = ["as_settings", "as_space", "baseline_settings", "measure", "replay"]
+
+BASELINE_CONCURRENCY = 5
+"""Calls in flight under `baseline`: what a team sets that has not measured."""
+
+_TEXTS = TextMemo()  # texts of pages by the hash of their body: a pure function, remembered
+
+
+def replay(
+    space: str | Path | Space,
+    scenario: str | Path | Scenario = "openai-tier1",
+    settings: Settings | str | Path | None = None,
+    *,
+    runs: int = 2,
+    seed: int = 0,
+    baseline: bool = False,
+    wall_clock: bool = False,
+    progress: bool = True,
+    check_stop: Callable[[], bool] | None = None,
+) -> Report:
+    """Tag `space` in the twin `runs` times, each run after one more day of its edits, with one cache for all.
+
+    `space` is a shipped name, a snapshot file or a Space; `scenario` a shipped name, a TOML file or a
+    Scenario; `settings` a profile by name or file (default: today's). `baseline` replays the way of
+    before instead: one page a call, no cache, a fixed concurrency of 5, the fallback after any error.
+    `wall_clock` runs over real sockets in real time. Raises InputError for what cannot be read.
+    """
+    if runs < 1:
+        raise InputError(f"runs is {runs}: replay at least one run.")
+    space, scenario, chosen = as_space(space), _as_scenario(scenario), as_settings(settings)
+    chosen = baseline_settings(chosen) if baseline else chosen
+    with tqdm(
+        total=len(space) * runs, unit="page", desc=f"{space.name} on {scenario.name}", disable=not progress
+    ) as bar:
+        passes = list(
+            _passes(
+                World(space, scenario, seed),
+                chosen,
+                runs,
+                wall_clock=wall_clock,
+                on_progress=lambda done, total: bar.update(),
+                check_stop=check_stop,
+            )
+        )
+    return Report(
+        space={"name": space.name, "key": space.key, "pages": len(space), "content_hash": space.content_hash},
+        scenario={"name": scenario.name, "content_hash": scenario.content_hash},
+        settings=chosen,
+        seed=seed,
+        baseline=baseline,
+        wall_clock=wall_clock,
+        runs=tuple(summary for summary, _ in passes),
+        results=tuple(result for _, result in passes),
+        notes=(*STANDING_NOTES, *_notes(space, runs, [result for _, result in passes])),
+    )
+
+
+def measure(space: Space, scenario: Scenario, settings: Settings, *, runs: int = 2, seed: int = 0) -> list[RunSummary]:
+    """The numbers of a replay alone, without tables: what studies and sweeps call thousands of times."""
+    return [summary for summary, _ in _passes(World(space, scenario, seed), settings, runs)]
+
+
+def baseline_settings(settings: Settings) -> Settings:
+    """The way of before: no cache, no batches, no learning, and the other provider after any error."""
+    return settings.with_changes(
+        ai_concurrency=BASELINE_CONCURRENCY,
+        max_ai_concurrency=BASELINE_CONCURRENCY,
+        batch_size=1,
+        cache_enabled=False,
+        throttle="fixed",
+        fallback="any-error",
+    )
+
+
+def as_space(space: str | Path | Space) -> Space:
+    """A space by shipped name or snapshot file, or as it is."""
+    return load_space(space) if isinstance(space, str | Path) else space
+
+
+def as_settings(settings: Settings | str | Path | None) -> Settings:
+    """Settings by profile name or file, as they are, or today's defaults."""
+    if settings is None:
+        return Settings()
+    return settings if isinstance(settings, Settings) else read_profile(settings).settings
+
+
+def _as_scenario(scenario: str | Path | Scenario) -> Scenario:
+    return scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+
+
+def _passes(
+    world: World,
+    settings: Settings,
+    runs: int,
+    *,
+    wall_clock: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    check_stop: Callable[[], bool] | None = None,
+) -> Iterator[tuple[RunSummary, RunResult]]:
+    store = MemoryStore(settings.cache_size)
+    rules = LabelRules(world.space.vocabulary, settings.max_labels)
+    for day in range(runs):
+        epoch_s = time.time() if wall_clock else EPOCH_S
+        result = world.run(
+            settings,
+            day=day,
+            store=store,
+            wall_clock=wall_clock,
+            read_text=_TEXTS.read,
+            on_progress=on_progress,
+            check_stop=check_stop,
+        )
+        bounds = bound_run(result, world.scenario, settings, rules, epoch_s)
+        yield summarise_run(day + 1, result, bounds, micro_f1(result, world.space)), result
+
+
+def _notes(space: Space, runs: int, results: list[RunResult]) -> Iterator[str]:
+    if runs - 1 > space.last_day:
+        yield f"The space knows edits of {space.last_day} days: later runs see the same pages again."
+    for number, result in enumerate(results, 1):
+        if result.broke_off:
+            yield f"Run {number}: the listing broke off: {result.broke_off}"

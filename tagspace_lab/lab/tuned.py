@@ -1,0 +1,180 @@
+"""What a study found: the settings, the numbers that speak for them, and every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
+from tagspace_lab.lab.profiles import Provenance, write_profile
+from tagspace_lab.lab.verify import Verification
+from tagspace_lab.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Trial", "Tuned"]
+
+SEARCHED = ("ai_concurrency", "max_ai_concurrency", "batch_size", "cache_enabled", "cache_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial; `origin` is `today`, `bound` (a guess from the lower bound) or `search`."""
+
+    number: int
+    origin: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The result of a study. Every number but those of `trials` was measured on seeds that the study never saw.
+
+    `verification` compares today's settings with the study's best; `study_seeds` are the trials' seeds.
+    """
+
+    verification: Verification
+    goals: Goals
+    study_seeds: tuple[int, ...]
+    history: tuple[Trial, ...]
+
+    @property
+    def improved(self) -> bool:
+        """Whether the study's best beats today's settings beyond doubt."""
+        return self.verification.holds
+
+    @property
+    def settings(self) -> Settings:
+        """The study's best where that holds, else today's."""
+        today, best = self.verification.settings
+        return best if self.improved else today
+
+    @property
+    def before(self) -> Measured:
+        """Today's settings on fresh seeds."""
+        return pool(self.verification.before)
+
+    @property
+    def after(self) -> Measured:
+        """`settings` on the same seeds."""
+        return pool(self.verification.after if self.improved else self.verification.before)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, indexed by `trial` (0 is today's settings), measured on the study's own seeds.
+
+        Columns: origin (str), the five settings searched, objective_s (float64, s with prices), feasible
+        (bool), makespan_s, bound_s, best_bound_s (float64, s, mean of all runs), rate_limit_share (429s per
+        request), tokens and concurrency (mean of a run), hit_rate, f1 (NaN without gold labels), errors
+        (int64, pages), f1_loss (against batch size 1).
+        """
+        rows = [
+            {"trial": trial.number, "origin": trial.origin}
+            | {name: getattr(trial.verdict.settings, name) for name in SEARCHED}
+            | {"objective_s": trial.verdict.objective_s, "feasible": trial.verdict.feasible}
+            | asdict(trial.verdict.measured)
+            | {"f1_loss": trial.verdict.f1_loss}
+            for trial in self.history
+        ]
+        return pd.DataFrame(rows).set_index("trial").astype({"f1": "float64"})
+
+    def overview(self) -> pd.DataFrame:
+        """The numbers that people look at first, worded: before, after, bound; makespans are medians."""
+        spans = {
+            f"makespan, run {run + 1}": [f"{span:.1f} s" for span in self._spans(run)]
+            for run in range(len(self.verification.before[0]))
+        }
+        sides = (self.verification.settings[0], self.before), (self.settings, self.after)
+        numbers = {name: [word(*side) for side in sides] + [""] for name, word in _WORDED.items()}
+        return pd.DataFrame.from_dict(spans | numbers, orient="index", columns=["before", "after", "bound"])
+
+    def verdict(self) -> str:
+        """One or two sentences."""
+        if self.verification.settings[0] == self.verification.settings[1]:
+            return "Nothing beat today's settings on fresh seeds: they are kept."
+        return self.verification.verdict() + ("" if self.improved else " Today's settings are kept.")
+
+    def provenance(self) -> Provenance:
+        """The header of the exported profile; its makespans are those of the first run, the notes have the others."""
+        space, scenario, seeds = self.verification.space, self.verification.scenario, self.verification.seeds
+        (before_s, after_s, bound_s), *reruns = [self._spans(run) for run in range(len(self.verification.before[0]))]
+        notes = [
+            f"makespan of run {number}, after edits: {before:.1f} s before, {after:.1f} s after, bound {bound:.1f} s"
+            for number, (before, after, bound) in enumerate(reruns, 2)
+        ]
+        return Provenance(
+            space=space["name"],
+            space_hash=space["content_hash"],
+            scenario=scenario["name"],
+            scenario_hash=scenario["content_hash"],
+            seeds=self.study_seeds,
+            trials=len(self.history),
+            before_s=before_s,
+            after_s=after_s,
+            bound_s=bound_s,
+            verified=True,
+            notes=(*notes, f"medians over the fresh seeds {' '.join(map(str, seeds))}", self.verdict()),
+        )
+
+    def export(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the settings and their provenance as a profile; InputError where it exists and `force` is not set."""
+        write_profile(Path(path), self.settings, self.provenance(), force=force)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `tune --json` prints; numbers are rounded to 6 decimals, F1 may be null."""
+        return {
+            "space": self.verification.space,
+            "scenario": self.verification.scenario,
+            "settings": self.settings.to_variables(),
+            "improved": self.improved,
+            "trials": len(self.history),
+            "seeds": list(self.study_seeds),
+            "goals": asdict(self.goals),
+            "before": _rounded(asdict(self.before)),
+            "after": _rounded(asdict(self.after)),
+            "verification": self.verification.to_dict(),
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Every trial's makespan, with the best so far and the bound."""
+        from tagspace_lab.lab.plots import plot_trials
+
+        return plot_trials(self, ax=ax)
+
+    def __str__(self) -> str:
+        return f"{self.overview().to_string()}\n{self.verdict()}"
+
+    def _repr_html_(self) -> str:
+        proof = self.verification
+        title = f"{proof.space['name']} on {proof.scenario['name']}: {len(self.history)} trials"
+        return f"<p><b>{title}</b></p>{self.overview().to_html()}<p>{self.verdict()}</p>"
+
+    def _spans(self, run: int) -> tuple[float, float, float]:
+        """Median makespans of one run before and after, and the best bound of any settings, in s."""
+        before = [replay[run] for replay in self.verification.before]
+        after = [replay[run] for replay in self.verification.after] if self.improved else before
+        bounds = (median(summary.best_bound_s for summary in side) for side in (before, after))
+        return median(one.makespan_s for one in before), median(one.makespan_s for one in after), min(bounds)
+
+
+_WORDED: dict[str, Callable[[Settings, Measured], str]] = {
+    "429s": lambda settings, measured: f"{measured.rate_limit_share:.2%}",
+    "F1": lambda settings, measured: "no gold labels" if measured.f1 is None else f"{measured.f1:.3f}",
+    "errors": lambda settings, measured: f"{measured.errors}",
+    "tokens of a run": lambda settings, measured: f"{measured.tokens:,.0f}",
+    "cache hits": lambda settings, measured: f"{measured.hit_rate:.0%}",
+    "concurrency": lambda settings, measured: f"{settings.ai_concurrency}, at most {settings.max_ai_concurrency}",
+    "batch size": lambda settings, measured: f"{settings.batch_size}",
+    "cache": lambda settings, measured: f"{settings.cache_size} entries" if settings.cache_enabled else "off",
+}
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}

@@ -1,0 +1,215 @@
+"""One run of the real pipeline against the twin: in virtual time in this process, or on the wall clock over sockets.
+
+The pipeline, its HTTP messages and the twin are the same both ways; only the loop and the transport differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import uvicorn
+
+from tagspace_lab.clients.confluence import ConfluenceCloud
+from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
+from tagspace_lab.clients.stores import Store
+from tagspace_lab.errors import InputError
+from tagspace_lab.pipeline.cache import ResultCache
+from tagspace_lab.pipeline.pipeline import Pipeline, RunResult
+from tagspace_lab.pipeline.router import Endpoint, Router
+from tagspace_lab.pipeline.throttle import Throttle
+from tagspace_lab.policy.limits import make_limiter
+from tagspace_lab.policy.prompts import LabelRules
+from tagspace_lab.policy.text import cut, plain_text
+from tagspace_lab.records import Space
+from tagspace_lab.settings import Settings
+from tagspace_lab.twin.app import build_app
+from tagspace_lab.twin.clock import run_virtual
+from tagspace_lab.twin.scenario import Provider, Scenario
+
+__all__ = ["EPOCH_S", "TextMemo", "World", "serve"]
+
+EPOCH_S = 1_767_225_600.0
+"""What the wall clock shows when a virtual run begins: 2026-01-01T00:00:00Z, the start of a minute."""
+
+_MODEL_NAME = "twin"
+_KEY = "twin"  # the twin wants a key, and takes any
+
+T = TypeVar("T")
+
+
+class TextMemo:
+    """Plain texts by the hash of the body, so that a page which is replayed again is not parsed again.
+
+    Holds at most `capacity` texts, each cut to `max_tokens`, the newest ones.
+    """
+
+    def __init__(self, capacity: int = 4096, max_tokens: int = 4000) -> None:
+        self._capacity = capacity
+        self._max_tokens = max_tokens
+        self._texts: dict[bytes, str] = {}
+
+    def read(self, body: str) -> str:
+        """The plain text of a page's body."""
+        key = hashlib.blake2b(body.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        text = self._texts.get(key)
+        if text is None:
+            text = cut(plain_text(body), self._max_tokens)
+            if len(self._texts) >= self._capacity:
+                del self._texts[next(iter(self._texts))]
+            self._texts[key] = text
+        return text
+
+
+@dataclass(frozen=True)
+class World:
+    """A space behind a scenario's provider and Confluence, with a seed for all its luck."""
+
+    space: Space
+    scenario: Scenario
+    seed: int = 0
+
+    def run(
+        self,
+        settings: Settings,
+        *,
+        day: int = 0,
+        store: Store | None = None,
+        wall_clock: bool = False,
+        read_text: Callable[[str], str] = plain_text,
+        on_progress: Callable[[int, int], None] | None = None,
+        check_stop: Callable[[], bool] | None = None,
+    ) -> RunResult:
+        """One pass of the job over the space as it was on `day`. `store`: the cache; None runs without one."""
+
+        def job(http: httpx.AsyncClient, base_url: str, clock: Callable[[], float]) -> Coroutine[Any, Any, RunResult]:
+            wiring = _Wiring(self, settings, day, http, base_url, clock)
+            return wiring.pipeline(store, read_text, on_progress, check_stop).run(self.space.key)
+
+        return self._on_the_wall_clock(day, job) if wall_clock else self._in_virtual_time(day, job)
+
+    def _in_virtual_time(self, day: int, job: _Job) -> RunResult:
+        app = build_app(self.scenario, self.space, seed=self.seed, day=day, epoch_s=EPOCH_S)
+
+        async def main() -> RunResult:
+            loop = asyncio.get_running_loop()
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport) as http:
+                return await job(http, "http://twin", lambda: EPOCH_S + loop.time())
+
+        return run_virtual(main)
+
+    def _on_the_wall_clock(self, day: int, job: _Job) -> RunResult:
+        app = build_app(self.scenario, self.space, seed=self.seed, day=day, epoch_s=time.time())
+
+        async def main(base_url: str) -> RunResult:
+            async with httpx.AsyncClient() as http:
+                return await job(http, base_url, time.time)
+
+        with serve(app) as base_url:
+            return _run_real(lambda: main(base_url))
+
+
+_Job = Callable[[httpx.AsyncClient, str, Callable[[], float]], Coroutine[Any, Any, RunResult]]
+
+
+@dataclass(frozen=True)
+class _Wiring:
+    """Puts one run together, inside its event loop."""
+
+    world: World
+    settings: Settings
+    day: int
+    http: httpx.AsyncClient
+    base_url: str
+    clock: Callable[[], float]
+
+    def pipeline(
+        self,
+        store: Store | None,
+        read_text: Callable[[str], str],
+        on_progress: Callable[[int, int], None] | None,
+        check_stop: Callable[[], bool] | None,
+    ) -> Pipeline:
+        space, settings = self.world.space, self.settings
+        rules = LabelRules(space.vocabulary, settings.max_labels)
+        result = RunResult(task_id=f"{space.key}-{self.world.seed}-{self.day}")
+        fallback = self.world.scenario.fallback
+        router = Router(
+            self._endpoint("primary", self.world.scenario.provider, "/v1"),
+            self._endpoint("fallback", fallback, "/fallback/v1") if fallback else None,
+            settings=settings,
+            rules=rules,
+            rng=self._rng("router"),
+            record=result.attempts.append,
+        )
+        return Pipeline(
+            self._confluence(),
+            router,
+            ResultCache(store if settings.cache_enabled else None, space.key, result.task_id),
+            settings=settings,
+            rules=rules,
+            model_name=_MODEL_NAME,
+            result=result,
+            read_text=read_text,
+            total=len(space),
+            on_progress=on_progress,
+            check_stop=check_stop,
+        )
+
+    def _confluence(self) -> ConfluenceCloud:
+        auth = httpx.BasicAuth("twin", _KEY)
+        return ConfluenceCloud(self.http, f"{self.base_url}/wiki", auth, self._rng("confluence"), self.clock)
+
+    def _endpoint(self, name: str, provider: Provider, path: str) -> Endpoint:
+        settings = self.settings
+        limiter = make_limiter(settings.throttle, settings.ai_concurrency, settings.max_ai_concurrency, self._rng(name))
+        client = AnthropicModel if provider.headers == "anthropic" else OpenAIModel
+        model: Model = client(
+            self.http, f"{self.base_url}{path}", _MODEL_NAME, _KEY, settings.request_timeout_s, self.clock
+        )
+        return Endpoint(name, model, Throttle(limiter))
+
+    def _rng(self, purpose: str) -> random.Random:
+        return random.Random(f"{self.world.seed}/{self.day}/{purpose}")  # noqa: S311 - jitter, not a secret
+
+
+@contextmanager
+def serve(app: Any, port: int = 0) -> Iterator[str]:
+    """Serve `app` on loopback in a thread; gives its base URL. Port 0 takes a free one."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}). Choose another, or 0."
+        ) from error
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],), name="twin", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _run_real(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run on a real event loop; in a thread of its own where this one has a loop already (a notebook)."""
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(main())
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(lambda: asyncio.run(main())).result()
