@@ -23,7 +23,7 @@ from tagspace_lab.twin.scenario import Scenario, load_scenario
 
 __all__ = ["as_settings", "as_space", "baseline_settings", "measure", "replay"]
 
-BASELINE_CONCURRENCY = 5
+BASELINE_CONCURRENCY = 6
 """Calls in flight under `baseline`: what a team sets that has not measured."""
 
 _TEXTS = TextMemo()  # texts of pages by the hash of their body: a pure function, remembered
@@ -45,7 +45,7 @@ def replay(
 
     `space` is a shipped name, a snapshot file or a Space; `scenario` a shipped name, a TOML file or a
     Scenario; `settings` a profile by name or file (default: today's). `baseline` replays the way of
-    before instead: one page a call, no cache, a fixed concurrency of 5, the fallback after any error.
+    before instead: one page a call, no cache, a fixed concurrency of 6, the fallback after any error.
     `wall_clock` runs over real sockets in real time. Raises InputError for what cannot be read.
     """
     if runs < 1:

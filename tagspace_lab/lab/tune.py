@@ -171,7 +171,7 @@ def _search(problem: _Problem, trials: int, storage: str | Path | None) -> Itera
     origins = dict(enumerate(guesses))
     for batch in range(math.ceil(trials / BATCH)):
         study.sampler = TPESampler(seed=int(np.random.SeedSequence([problem.seed, batch]).generate_state(1)[0]))
-        asked = [study.ask(problem.distributions) for _ in range(BATCH)][: trials - batch * BATCH]
+        asked = [study.ask(problem.distributions) for _ in range(min(BATCH, trials - batch * BATCH))]
         candidates = [problem.settings_of(trial.params) for trial in asked]
         unknown = [settings for settings in dict.fromkeys(candidates) if settings not in answers]
         for verdict in problem.referee.judge(unknown):

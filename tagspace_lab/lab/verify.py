@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from tagspace_lab.errors import InputError
 from tagspace_lab.lab.objective import pool
 from tagspace_lab.lab.replay import as_settings
 from tagspace_lab.lab.report import RunSummary
@@ -181,9 +182,12 @@ def verify(
 ) -> Verification:
     """Replay `profile` and `against` on the same fresh seeds, which no study of any seed draws.
 
-    Raises InputError for a profile, space or scenario that cannot be read.
+    Raises InputError for a profile, space or scenario that cannot be read, and for a single seed: it has
+    no interval.
     """
     require_counts(seeds=seeds, runs=runs)
+    if seeds < 2:
+        raise InputError(f"seeds is {seeds}; allowed: an integer from 2, or the gain has no interval.")
     pair = as_settings(against), as_settings(profile)
     with Workers(space, scenario, jobs) as workers:
         return verify_with(

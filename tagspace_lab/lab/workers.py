@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -91,7 +92,11 @@ def require_counts(**counts: int) -> None:
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Processes started in here never see Ctrl-C, which is for the main process to handle; it comes afterwards."""
+    """Processes started in here never see Ctrl-C, which is for the main process to handle; it comes afterwards.
+
+    The tracker is started first, because Python lifts the block when it starts one.
+    """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -16,8 +17,8 @@ from tagspace_lab.twin.scenario import LimitStep, Outage, Provider, Scenario, Te
 __all__ = ["LEFT_OUT", "Bounds", "bound_run", "micro_f1"]
 
 LEFT_OUT = (
-    "The bounds leave out Confluence's rate limit, the fallback provider, events inside fixed and sliding "
-    "windows, and answers that were broken; other tenants enter with their mean."
+    "The bounds leave out Confluence's rate limit, events inside fixed and sliding windows, and answers that "
+    "were broken; other tenants enter with their mean, the fallback provider where it was used."
 )
 
 
@@ -53,8 +54,9 @@ def bound_run(result: RunResult, scenario: Scenario, settings: Settings, rules: 
     provider = scenario.provider
     load = _load(result, answered, provider, rules)
     own_demand = _own_demand(load, answered, provider, settings)
-    own = lower_bound(own_demand, _supply(provider, settings.max_ai_concurrency, epoch_s))
-    widest = _supply(provider, LARGEST_CONCURRENCY, epoch_s)
+    used = [provider, scenario.fallback] if scenario.fallback and result.fallbacks else [provider]
+    own = lower_bound(own_demand, _supply(used, settings.max_ai_concurrency, epoch_s))
+    widest = _supply(used, LARGEST_CONCURRENCY, epoch_s)
     others = (lower_bound(_demand(load, size, provider), widest) for size in range(1, LARGEST_BATCH + 1))
     best = min([own, *others], key=lambda bound: bound.seconds)
     return Bounds(_after(first_s, own, listed), _after(first_s, best, listed))
@@ -136,7 +138,20 @@ def _load_factor(provider: Provider, ceiling: int) -> float:
     return 1 + provider.latency.load_factor * (calls - 1) / (provider.load_reference or math.inf)
 
 
-def _supply(provider: Provider, ceiling: int, epoch_s: float) -> Supply:
+def _supply(providers: Sequence[Provider], ceiling: int, epoch_s: float) -> Supply:
+    """What one provider allows, or two together: their rates and bursts add up, and one's bad days are not counted."""
+    if len(providers) == 1:
+        return _supply_of(providers[0], ceiling, epoch_s)
+    supplies = [_supply_of(provider, ceiling, epoch_s) for provider in providers]
+    first, second = ({quota.unit: quota for quota in supply.quotas} for supply in supplies)
+    quotas = tuple(
+        Quota(unit, first[unit].per_min + second[unit].per_min, first[unit].burst + second[unit].burst)
+        for unit in sorted(first.keys() & second.keys())
+    )
+    return Supply(quotas, sum(supply.concurrency for supply in supplies))
+
+
+def _supply_of(provider: Provider, ceiling: int, epoch_s: float) -> Supply:
     limits = provider.limits
     stated = {
         "requests": (limits.requests_per_min, limits.burst_requests),

@@ -42,8 +42,12 @@ def summarise_attempts(attempts: Sequence[Attempt], fallbacks: int) -> Concurren
 
 
 def in_flight_steps(attempts: Sequence[Attempt]) -> Iterator[tuple[float, int]]:
-    """(time in s, calls in flight from then on), at every change; an end counts before a start at the same time."""
-    changes = [(attempt.started_s, 1) for attempt in attempts] + [(attempt.ended_s, -1) for attempt in attempts]
+    """(time in s, calls in flight from then on), at every change; an end counts before a start at the same time.
+
+    A call that took no time was in flight at no time.
+    """
+    lasting = [attempt for attempt in attempts if attempt.ended_s > attempt.started_s]
+    changes = [(attempt.started_s, 1) for attempt in lasting] + [(attempt.ended_s, -1) for attempt in lasting]
     count = 0
     for at_s, change in sorted(changes):
         count += change

@@ -114,7 +114,7 @@ class Router:
         return await self._recover(endpoint, call, reply)
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
-        prompt = build_prompt(call.batch, self._rules)
+        prompt = build_prompt(call.batch, self._rules, call.failures)
         call.tries += 1
         slot = await endpoint.throttle.acquire(prompt.cost, call.id)
         reply: Reply | None = None

@@ -93,6 +93,9 @@ class Throttle:
         self._cancel_timer()
         while self._queue:
             head = self._queue[0]
+            if head.slot.done():  # cancelled, and not told yet
+                self._queue.pop(0)
+                continue
             ready_s = self.limiter.ready_at(now_s, self._in_flight, head.cost)
             if ready_s > now_s:
                 if math.isfinite(ready_s):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 __all__ = ["Bound", "Change", "Demand", "Quota", "Supply", "lower_bound", "useful_concurrency"]
 
@@ -99,9 +100,9 @@ def _time_to_serve(demand: Demand, supply: Supply) -> float:
 def _time_to_admit(units: float, quota: Quota, changes: Sequence[Change]) -> float:
     if quota.window_s is None:
         return _time_to_supply(units, quota.per_min / 60, quota.burst, changes)
-    # No window holds more than at the best of times; what outages and lower limits cost is left out.
-    best = max((_factor(changes, change.at_s) for change in changes), default=1.0)
-    per_window = quota.per_min * quota.window_s / 60 * max(1.0, best)
+    # Every window counts as one at the best of times: what outages and lower limits cost is left out.
+    best = max(1.0, *(_factor(changes, at_s) for at_s in _instants(changes)))
+    per_window = quota.per_min * quota.window_s / 60 * best
     return max(0.0, (math.ceil(units / per_window - 1e-9) - 1) * quota.window_s - quota.phase_s)
 
 
@@ -109,11 +110,24 @@ def _time_to_supply(need: float, per_s: float, burst: float, changes: Sequence[C
     """When a bucket that is emptied as it fills has given `need`; in an outage it only fills. inf: never."""
     if need <= 0 or math.isinf(per_s):
         return 0.0
-    level, now_s = burst * max(1.0, _factor(changes, 0.0)), 0.0
-    for until_s in [*_instants(changes), math.inf]:
-        factor = _factor(changes, now_s)
-        rate = per_s * factor
-        if is_out(changes, now_s):
-            pass
-        now_s = until_s
+    level = burst * max(1.0, _factor(changes, 0.0))
+    for from_s, until_s in pairwise([*_instants(changes), math.inf]):
+        factor = _factor(changes, from_s)
+        gained = per_s * factor * (until_s - from_s)
+        if any(change.factor == 0 and change.at_s <= from_s < change.until_s for change in changes):
+            level = min(max(level, burst * max(1.0, factor)), level + gained)
+        elif need <= level + gained:
+            return from_s + max(0.0, need - level) / (per_s * factor)
+        else:
+            need, level = need - level - gained, 0.0
     return math.inf
+
+
+def _instants(changes: Sequence[Change]) -> list[float]:
+    """When anything changes, from 0 on."""
+    return sorted({0.0, *(instant for change in changes for instant in (change.at_s, change.until_s))} - {math.inf})
+
+
+def _factor(changes: Sequence[Change], at_s: float) -> float:
+    """What rates are multiplied by, outages aside."""
+    return math.prod(change.factor for change in changes if change.factor and change.at_s <= at_s < change.until_s)

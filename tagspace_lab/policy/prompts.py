@@ -22,7 +22,7 @@ __all__ = ["PROMPT_VERSION", "Answer", "LabelRules", "Prompt", "build_prompt", "
 
 PROMPT_VERSION = "1"
 
-_CALL_OUTPUT_TOKENS = 32
+_CALL_OUTPUT_TOKENS = 48
 _LABEL_OUTPUT_TOKENS = 12
 _PAGE_OUTPUT_TOKENS = 30
 # Confluence refuses these in a label, and splits a name at a space (FACTS: Confluence, Cloud).
@@ -117,13 +117,13 @@ class Prompt:
     cost: Cost
 
 
-def build_prompt(batch: Batch, rules: LabelRules) -> Prompt:
-    """The prompt that asks for the labels of every page of `batch`."""
+def build_prompt(batch: Batch, rules: LabelRules, failures: int = 0) -> Prompt:
+    """The prompt that asks for the labels of every page of `batch`; after failures the answer is given more room."""
     count = len(batch)
     pages = [{"id": text.page_id, "title": text.title, "text": text.text} for text in batch.texts]
     intro = "Label this 1 page." if count == 1 else f"Label these {count} pages."
     page_tokens = _PAGE_OUTPUT_TOKENS + _LABEL_OUTPUT_TOKENS * rules.max_labels
-    max_output = _CALL_OUTPUT_TOKENS + count * page_tokens
+    max_output = (_CALL_OUTPUT_TOKENS + count * page_tokens) * (1 + failures)
     return Prompt(
         page_ids=batch.page_ids,
         system=rules.system,

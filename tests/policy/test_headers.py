@@ -165,7 +165,7 @@ def test_retry_after_is_the_finest_that_makes_sense(headers: dict[str, str], sec
     ],
 )
 def test_message_holds_the_wait(message: str, seconds: float | None) -> None:
-    assert read({"error": {"message": message}}).retry_after_s == seconds
+    assert read({"error": {"message": message}}).retry_after_s == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_gemini_states_the_wait_in_its_body() -> None:
@@ -191,9 +191,10 @@ def test_remaining_is_never_above_the_limit() -> None:
     assert read(x_ratelimit_limit="10", x_ratelimit_remaining="99").quotas["requests"].remaining == 10
 
 
-@pytest.mark.parametrize("huge", ["9" * 400, "1e999"])
-def test_infinite_numbers_are_not_stated(huge: str) -> None:
+def test_infinite_numbers_are_not_stated() -> None:
+    huge = "9" * 400
     assert read(ratelimit=f'"x";r={huge}', ratelimit_policy=f'"x";q={huge}', x_ratelimit_limit_tokens=huge) == RateLimit()
+    assert read(x_ratelimit_limit="1", x_ratelimit_reset=f"{huge}h").quotas["requests"].reset_s is None
 
 
 @pytest.mark.parametrize("dialect", ["openai", "anthropic", "azure", "gateway"])

@@ -43,4 +43,4 @@ class Fixed:
         asked_s = reply.rate_limit.retry_after_s
         if asked_s is not None and asked_s <= 120:
             return asked_s
-        return min(8.0, 0.5 * 2.0 ** (refusals - 1)) * (1 - 0.25 * self._rng.random())
+        return 0.5 * 2.0 ** min(refusals - 1, 4) * (1 - 0.25 * self._rng.random())

@@ -1,0 +1,72 @@
+"""All commands under one roof."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tagspace_lab import __version__
+from tagspace_lab.cli import notebooks, replays, studies, worlds
+from tagspace_lab.cli.endings import EndsWell, report_defect
+from tagspace_lab.cli.options import examples
+from tagspace_lab.cli.profiles import profiles
+from tagspace_lab.cli.snapshots import snapshots
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=EndsWell,
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=examples(
+        "tagspace-lab replay medium --scenario openai-tier1",
+        "tagspace-lab tune medium --scenario openai-tier1 -o medium.env",
+        "tagspace-lab verify medium.env medium --scenario openai-tier1",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tagspace-lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find the settings that tag a wiki space fastest, in virtual time.
+
+    A SPACE is a shipped one (small, medium, large) or a snapshot file. A scenario is a provider
+    and a Confluence with their limits: see `tagspace-lab scenarios`. Nothing needs a key or a server.
+
+    \b
+    Results go to standard output, progress and messages to standard error. Exit codes:
+      0    done
+      1    the job ran and something failed
+      2    wrong input
+      130  interrupted
+    TAGSPACE_DEBUG=1 in the environment adds the traceback to any error.
+    """
+
+
+for group in (replays, studies, worlds, notebooks):
+    app.add_typer(group.commands)
+app.add_typer(snapshots, name="snapshot")
+app.add_typer(profiles, name="profile")
+
+
+def main() -> None:
+    """Run the command that was typed; ends in SystemExit with its exit code."""
+    try:
+        app(prog_name="tagspace-lab")
+    except Exception as error:
+        sys.exit(report_defect(error))

@@ -1,0 +1,46 @@
+"""Output files: tried before time is spent on them, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tagspace_lab.errors import InputError
+
+__all__ = ["check_writable", "replacing"]
+
+
+def check_writable(path: Path, *, force: bool) -> None:
+    """InputError where `path` could not be written later: it exists and `force` is not set, or its folder refuses.
+
+    Leaves nothing behind, not even the folders on the way to `path`.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists; name another file, or overwrite it with --force")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"\0" * 4096)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}; name a file in a writable folder") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a draft to write to, which takes the place of `path` in one step when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+        draft.chmod(0o644)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

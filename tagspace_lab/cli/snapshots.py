@@ -1,0 +1,85 @@
+"""`tagspace-lab snapshot folder|generate`: spaces in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tagspace_lab.cli.options import Force, Output, Seed, examples, whole
+from tagspace_lab.cli.screen import is_watched, say
+
+__all__ = ["snapshots"]
+
+_SHOWN_PROBLEMS = 20
+
+snapshots = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make snapshots: spaces in one file each.")
+
+
+@snapshots.command(
+    epilog=examples(
+        "tagspace-lab snapshot folder docs -o docs.jsonl.gz",
+        "tagspace-lab replay docs.jsonl.gz --scenario openai-tier1",
+    )
+)
+def folder(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A tree of .md, .markdown, .html or .htm files.")],
+    output: Output,
+    force: Force = False,
+) -> None:
+    """Turn a tree of Markdown or HTML pages into a snapshot.
+
+    Labels, tags, topics and categories in a page's front matter are its gold labels. A page that
+    cannot be read is left out, and named.
+    """
+    from tagspace_lab.lab.folders import snapshot_folder
+
+    with _progress("reading", "file") as advance:
+        summary = snapshot_folder(source, output, force=force, progress=advance)
+    for problem in summary.problems[:_SHOWN_PROBLEMS]:
+        say(f"Note: {problem}")
+    if len(summary.problems) > _SHOWN_PROBLEMS:
+        say(f"Note: and {len(summary.problems) - _SHOWN_PROBLEMS} more like these")
+    say(
+        f"Wrote {output}: {summary.pages} pages, {summary.labelled} of them with gold labels "
+        f"({summary.vocabulary} labels in all), {summary.without_text} without text."
+    )
+
+
+@snapshots.command(
+    epilog=examples(
+        "tagspace-lab snapshot generate --pages 2000 --seed 7 -o wiki.jsonl.gz",
+        "tagspace-lab replay wiki.jsonl.gz --scenario self-hosted",
+    )
+)
+def generate(
+    output: Output,
+    pages: Annotated[int, typer.Option(parser=whole(1, 10_000_000), metavar="N", help="How many pages.")],
+    seed: Seed = 1,
+    force: Force = False,
+) -> None:
+    """Write a space of made-up pages with gold labels and a month of edits, like a real wiki's."""
+    from tagspace_lab.lab.snapshots import save_space
+    from tagspace_lab.twin.spaces import GeneratedSpace
+
+    space = GeneratedSpace(f"generated-{pages}-{seed}", pages, seed)
+    with _progress("writing", "page") as advance:
+        save_space(space, output, force=force, progress=advance)
+    say(f"Wrote {output}: {pages} pages, seed {seed}.")
+
+
+@contextmanager
+def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that follows calls of (done, all)."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

@@ -1,0 +1,263 @@
+"""`tagspace-lab sweep`, `tune` and `verify`: which settings are best, and is it true?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tagspace_lab.cli.endings import FAILED
+from tagspace_lab.cli.files import check_writable, replacing
+from tagspace_lab.cli.options import (
+    AsJson,
+    Force,
+    Jobs,
+    Output,
+    ProfileName,
+    Runs,
+    ScenarioName,
+    Seed,
+    SpaceName,
+    examples,
+    read_values,
+    share,
+    whole,
+)
+from tagspace_lab.cli.screen import describe_scenario, describe_space, is_watched, print_frame, print_json, records, say
+from tagspace_lab.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tagspace_lab.lab.tuned import Tuned
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+Values = Annotated[str | None, typer.Option(metavar="N,N,...")]
+_VARIED = {
+    "--batch-size": "batch_size",
+    "--concurrency": "ai_concurrency",
+    "--max-concurrency": "max_ai_concurrency",
+    "--cache-size": "cache_size",
+}
+_HEADINGS = {
+    "batch_size": "batch",
+    "ai_concurrency": "start",
+    "max_ai_concurrency": "ceiling",
+    "cache_size": "cache",
+    "rate_limit_errors": "429s",
+    "f1": "F1",
+}
+
+
+@commands.command(
+    epilog=examples(
+        "tagspace-lab sweep medium --scenario openai-tier1 --batch-size 1,5,10 --concurrency 2,4,8",
+        "tagspace-lab sweep medium --scenario azure --batch-size 5,10,20 --jobs 2 -o grid.csv",
+    )
+)
+def sweep(
+    space: SpaceName,
+    scenario: ScenarioName = "openai-tier1",
+    batch_size: Values = None,
+    concurrency: Values = None,
+    max_concurrency: Values = None,
+    cache_size: Values = None,
+    profile: ProfileName = "default",
+    seed: Seed = 0,
+    seeds: Annotated[
+        int, typer.Option(parser=whole(1, 1000), metavar="N", help="Replays of each combination, by seed.")
+    ] = 1,
+    runs: Runs = 2,
+    jobs: Jobs = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.csv", help="Write all rows and columns as CSV.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a grid of settings.
+
+    Every combination of the values named is replayed; the other settings are those of --profile.
+    The rows are the same for any number of --jobs. Pages that fail are counted in a column; they
+    do not change the exit code.
+
+    \b
+    --json prints {space, scenario, seed, rows, notes}. Each of rows is a combination, seed and run:
+    the varied settings, seed, and what each of runs holds in `replay --json`.
+    """
+    from tagspace_lab.lab.replay import as_space
+    from tagspace_lab.lab.sweep import sweep as replay_all
+    from tagspace_lab.twin.scenario import load_scenario
+
+    grid = _read_grid(batch_size, concurrency, max_concurrency, cache_size)
+    if output:
+        check_writable(output, force=force)
+    world, wiki = load_scenario(scenario), as_space(space)
+    frame = replay_all(
+        wiki, world, grid, settings=profile, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
+    )
+    if output:
+        with replacing(output) as draft:
+            frame.to_csv(draft, index=False)
+    if as_json:
+        rows = {"seed": seed, "rows": records(frame), "notes": frame.attrs["notes"]}
+        print_json(describe_space(wiki) | describe_scenario(world) | rows)
+    else:
+        _show_rows(frame, f"{wiki.name} on {world.name}")
+    for note in frame.attrs["notes"]:
+        say(f"Note: {note}")
+    if output:
+        say(f"Wrote {len(frame)} rows to {output}.")
+
+
+def _read_grid(*texts: str | None) -> dict[str, list[int]]:
+    """Setting -> values, from the texts of the options in the order of _VARIED."""
+    grid = {
+        setting: read_values(option, setting, text)
+        for (option, setting), text in zip(_VARIED.items(), texts, strict=True)
+        if text is not None
+    }
+    if not grid:
+        raise InputError(f"nothing to vary; give one or more of {', '.join(_VARIED)}, such as --batch-size 1,5,10")
+    return grid
+
+
+def _show_rows(frame: pd.DataFrame, title: str) -> None:
+    """One row a combination: median makespans over the seeds, the rest over all its seeds and runs; then the best."""
+    varied = list(frame.columns[: frame.columns.get_loc("seed")])
+    spans = frame.pivot_table(index=varied, columns="run", values="makespan_s", aggfunc="median")
+    others = frame.groupby(varied)[["rate_limit_errors", "f1", "errors"]].agg(
+        {"rate_limit_errors": "sum", "f1": "mean", "errors": "sum"}
+    )
+    table = spans.rename(columns="run {}, s".format).join(others).reset_index().rename(columns=_HEADINGS)
+    print_frame(table.set_index(table.columns[0]), title)
+    best = spans.sum(axis=1).sort_values(kind="stable").reset_index().iloc[0]
+    words = ", ".join(f"{_HEADINGS[name]} {best[name]:g}" for name in varied)
+    say(f"Shortest over all runs: {words}.")
+
+
+@commands.command(
+    epilog=examples(
+        "tagspace-lab tune medium --scenario openai-tier1 -o medium.env",
+        "tagspace-lab tune medium --scenario azure --trials 100 --jobs 4 --seed 7 -o azure.env --force",
+    )
+)
+def tune(
+    space: SpaceName,
+    output: Output,
+    scenario: ScenarioName = "openai-tier1",
+    trials: Annotated[int, typer.Option(parser=whole(1, 100_000), metavar="N", help="Settings that are tried.")] = 40,
+    profile: ProfileName = "default",
+    seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Replays of each trial, by seed.")] = 3,
+    runs: Runs = 2,
+    jobs: Jobs = 1,
+    storage: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Journal that keeps the trials.", show_default="studies/OUTPUT.journal"),
+    ] = None,
+    max_rate_limit_share: Annotated[
+        float, typer.Option(parser=share, metavar="SHARE", help="Goal: 429s per request.")
+    ] = 0.05,
+    max_f1_loss: Annotated[
+        float, typer.Option(parser=share, metavar="SHARE", help="Goal: F1 lost against batch size 1.")
+    ] = 0.02,
+    max_errors: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Goal: pages without an answer.")] = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search for the fastest settings.
+
+    They are written as a profile. The settings of --profile are the first trial. The winner is
+    measured against them on seeds that the search never saw; where it does not win there too, they
+    are what is written. The result depends on --seed, not on --jobs. Ctrl-C keeps the trials that
+    were done in the journal: the same command goes on from there.
+
+    \b
+    --json prints {space, scenario, settings, improved, trials, seeds, goals, before, after,
+    verification}: settings are those that were written; before and after hold makespan_s, bound_s,
+    best_bound_s, tokens, hit_rate, f1 (means of a run), rate_limit_share and errors on fresh seeds;
+    verification is what `verify --json` prints.
+    """
+    from tagspace_lab.lab.objective import Goals
+    from tagspace_lab.lab.tune import tune as search
+
+    check_writable(output, force=force)
+    tuned = search(
+        space,
+        scenario,
+        profile,
+        trials=trials,
+        seeds=seeds,
+        seed=seed,
+        runs=runs,
+        jobs=jobs,
+        storage=storage or Path("studies", f"{output.stem}.journal"),
+        goals=Goals(max_rate_limit_share, max_f1_loss, max_errors),
+        progress=is_watched(),
+    )
+    tuned.export(output, force=force)
+    if as_json:
+        print_json(tuned.to_dict())
+    else:
+        _show_tuned(tuned, output, f"{space} --scenario {scenario}")
+    if tuned.after.errors > max_errors:
+        say(f"Error: {tuned.after.errors} pages ended as errors even so: exit code 1.")
+        raise typer.Exit(FAILED)
+
+
+def _show_tuned(tuned: Tuned, output: Path, where: str) -> None:
+    proof = tuned.verification
+    print_frame(tuned.overview(), f"{proof.space['name']} on {proof.scenario['name']}, {len(tuned.history)} trials")
+    typer.echo(tuned.verdict())
+    say(f"Wrote {output}. Next: tagspace-lab verify {output} {where}")
+    say(f"To use it: docker run --env-file {output} ...; or in bash: set -a; source {output}; set +a")
+
+
+@commands.command(
+    epilog=examples(
+        "tagspace-lab verify medium.env medium --scenario openai-tier1",
+        "tagspace-lab verify medium.env large --scenario openai-tier2 --seeds 20 --json",
+    )
+)
+def verify(
+    profile: Annotated[str, typer.Argument(metavar="FILE.env", help="The profile to judge.")],
+    space: SpaceName,
+    scenario: ScenarioName = "openai-tier1",
+    against: Annotated[str, typer.Option(metavar="FILE.env|NAME", help="The profile it is judged by.")] = "default",
+    seeds: Annotated[
+        int, typer.Option(parser=whole(2, 1000), metavar="N", help="Fresh seeds that both are replayed with.")
+    ] = 10,
+    seed: Seed = 0,
+    runs: Runs = 2,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a profile is faster.
+
+    It and today's settings are replayed on seeds that no study saw. It holds where the whole 95 %
+    interval of the time saved is above zero and no page ends as an error. Ends with 0 where it
+    holds, with 1 where it does not.
+
+    \b
+    --json prints {space, scenario, before, after, seeds, holds, runs}: before and after are
+    {name, settings}. Each of runs (1, 2, ..., all) holds run, before_s and after_s (median
+    makespan), gain, gain_low, gain_high (share of time saved, 95 % interval), and before_ and
+    after_ of rate_limit_share, f1 and errors.
+    """
+    from tagspace_lab.lab.verify import verify as judge
+
+    verification = judge(
+        profile, space, scenario, against=against, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
+    )
+    if as_json:
+        print_json(verification.to_dict())
+    else:
+        print_frame(verification.overview(), f"{verification.space['name']} on {verification.scenario['name']}")
+        typer.echo(verification.verdict())
+    if not verification.holds:
+        raise typer.Exit(FAILED)

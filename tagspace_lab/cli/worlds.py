@@ -1,0 +1,136 @@
+"""`tagspace-lab twin` and `scenarios`: the simulated world, served and listed."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tagspace_lab.cli.options import AsJson, ScenarioName, Seed, examples, whole
+from tagspace_lab.cli.screen import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from tagspace_lab.twin.scenario import Limits, Scenario
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog=examples(
+        "tagspace-lab twin --scenario openai-tier1",
+        "tagspace-lab twin --scenario outage --space medium --port 9000",
+    )
+)
+def twin(
+    scenario: ScenarioName = "openai-tier1",
+    space: Annotated[
+        str, typer.Option(metavar="SPACE", help="The wiki: a shipped space or a snapshot file.")
+    ] = "small",
+    seed: Seed = 0,
+    port: Annotated[
+        int, typer.Option(parser=whole(0, 65535), metavar="P", help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8765,
+) -> None:
+    """Serve the simulated world until Ctrl-C.
+
+    Provider and Confluence answer on this machine, in real time. Any key is taken. The scenario's
+    time begins with the first request. Ctrl-C is how a twin ends: its exit code is 0.
+    """
+    from tagspace_lab.lab.replay import as_space
+    from tagspace_lab.lab.world import serve
+    from tagspace_lab.twin.app import build_app
+    from tagspace_lab.twin.scenario import load_scenario
+
+    world, wiki = load_scenario(scenario), as_space(space)
+    with serve(build_app(world, wiki, seed=seed, epoch_s=time.time()), port) as base_url:
+        typer.echo(_describe_urls(base_url, wiki.key, has_fallback=world.fallback is not None))
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            say("\nThe twin has stopped.")
+
+
+def _describe_urls(base_url: str, key: str, *, has_fallback: bool) -> str:
+    provider = f"{base_url}/v1"
+    lines = [
+        f"OpenAI base URL      {provider}",
+        f"Anthropic base URL   {base_url}",
+        *([f"Fallback provider    {base_url}/fallback/v1"] if has_fallback else []),
+        f"Confluence           {base_url}/wiki    (space {key})",
+        "",
+        f"""curl {provider}/chat/completions -H 'Authorization: Bearer any' -H 'Content-Type: application/json' \\
+  -d '{{"model": "any", "messages": [{{"role": "user", "content": "Tag this.\\n[]"}}]}}'""",
+        f"curl -u any:any '{base_url}/wiki/api/v2/spaces?keys={key}'",
+    ]
+    return "\n".join(lines)
+
+
+@commands.command(
+    epilog=examples(
+        "tagspace-lab scenarios",
+        "tagspace-lab scenarios openai-tier1",
+    )
+)
+def scenarios(
+    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="Show one in full.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the shipped scenarios, or show one.
+
+    \b
+    --json prints {scenarios: [{name, description, source, content_hash, provider, fallback,
+    confluence, quality}]}: a scenario's tables as in its file, with every default filled in.
+    """
+    from tagspace_lab.twin.scenario import load_scenario, shipped_scenarios
+
+    found = [load_scenario(each) for each in ([name] if name else shipped_scenarios())]
+    if as_json:
+        print_json({"scenarios": [_document(scenario) for scenario in found]})
+    elif name:
+        _show_in_full(found[0])
+    else:
+        print_table(
+            ("scenario", "limits", "what it is"),
+            [(each.name, _word_limits(each.provider.limits), each.description) for each in found],
+            right=False,
+        )
+
+
+def _document(scenario: Scenario) -> dict[str, Any]:
+    return scenario.model_dump(mode="json") | {"content_hash": scenario.content_hash}
+
+
+def _show_in_full(scenario: Scenario) -> None:
+    rows = _flatten(scenario.model_dump(mode="json", exclude_none=True))
+    print_table(("key", "value"), [*rows, ("content_hash", scenario.content_hash)], right=False)
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in table.items():
+        rows += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return rows
+
+
+def _word_limits(limits: Limits) -> str:
+    """`500 requests/min, 30k tokens/min, 8 at once`."""
+    stated = (
+        (limits.requests_per_min, "requests/min"),
+        (limits.tokens_per_min, "tokens/min"),
+        (limits.input_tokens_per_min, "input tokens/min"),
+        (limits.output_tokens_per_min, "output tokens/min"),
+        (limits.concurrency_cap, "at once"),
+    )
+    return ", ".join(f"{_short(value)} {unit}" for value, unit in stated if value is not None) or "none"
+
+
+def _short(value: float) -> str:
+    """`500`, `30k`, `2.5M`."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"

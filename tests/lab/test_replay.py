@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tagspace_lab.errors import InputError, ScenarioError, SnapshotError
+from tagspace_lab.lab.replay import replay
+from tagspace_lab.lab.report import Report
+from tagspace_lab.lab.snapshots import SnapshotSpace
+from tagspace_lab.records import Space
+from tagspace_lab.settings import Settings
+from tagspace_lab.twin.scenario import shipped_scenarios
+from tagspace_lab.twin.spaces import GeneratedSpace
+
+DOCUMENTED = {
+    *("pages", "errors", "makespan_s", "bound_s", "best_bound_s", "efficiency", "calls", "rate_limit_errors"),
+    *("rate_limit_share", "retries", "fallbacks", "hit_rate", "f1"),
+}
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return replay("small", "guide", progress=False)
+
+
+def test_same_seed_gives_the_same_bytes_in_another_process(report: Report) -> None:
+    code = "from tagspace_lab import replay; print(replay('small', 'guide', progress=False).to_json())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == report.to_json()
+    assert replay("small", "guide", progress=False).to_json() == report.to_json()
+
+
+def test_another_seed_gives_another_run(report: Report) -> None:
+    assert replay("small", "guide", seed=1, progress=False).runs[0].makespan_s != report.runs[0].makespan_s
+
+
+def test_document_has_the_promised_keys_and_the_settings(report: Report) -> None:
+    document = json.loads(report.to_json())
+    assert all(run.keys() >= DOCUMENTED for run in document["runs"])
+    assert document["settings"]["TAG_SPACE_BATCH_SIZE"] == "5"
+    assert document["space"]["pages"] == 15
+
+
+def test_second_run_asks_only_for_what_was_edited(report: Report) -> None:
+    first, second = report.runs
+    assert first.calls == 3
+    assert second.calls < first.calls
+    assert second.hit_rate > 0.7
+
+
+def test_tables_add_up(report: Report) -> None:
+    assert len(report.pages) == 30
+    assert report.attempts.groupby("run")["input_tokens"].sum()[1] == report.summary.loc[1, "input_tokens"]
+    assert report.concurrency(1).max() == report.runs[0].peak_concurrency
+    assert (report.attempts["ended_s"] >= report.attempts["started_s"]).all()
+    assert isinstance(report.attempts["outcome"].dtype, pd.CategoricalDtype)
+
+
+@pytest.mark.parametrize("scenario", shipped_scenarios())
+def test_every_page_comes_out_once_in_every_scenario(scenario: str) -> None:
+    report = replay("medium", scenario, progress=False)
+    for number, run in enumerate(report.runs, 1):
+        ids = report.pages.loc[report.pages["run"] == number, "page_id"]
+        assert ids.is_unique
+        assert run.pages == len(ids) == 150 == run.tagged + run.cached + run.skipped + run.errors
+        assert 0 < run.best_bound_s <= run.bound_s <= run.makespan_s * 1.0001
+
+
+@pytest.mark.parametrize("throttle", ["fixed", "ladder", "learned"])
+def test_every_throttle_brings_every_page_out(throttle: str) -> None:
+    report = replay("medium", "blind-bucket", Settings(throttle=throttle, batch_size=1), runs=1, progress=False)
+    assert report.runs[0].pages == 150
+
+
+def test_learned_is_refused_far_less_than_what_teams_have() -> None:
+    fixed, ladder, learned = (
+        replay("medium", "blind-bucket", Settings(throttle=name, batch_size=1), runs=1, progress=False).runs[0]
+        for name in ("fixed", "ladder", "learned")
+    )
+    assert learned.rate_limit_errors <= 12
+    assert learned.rate_limit_errors * 3 < min(fixed.rate_limit_errors, ladder.rate_limit_errors)
+    assert learned.efficiency > 0.95
+
+
+@pytest.mark.parametrize("space", [SnapshotSpace("empty", "EMPTY", []), GeneratedSpace("tiny", 1, 3)], ids=len)
+def test_tiny_spaces_replay(space: Space) -> None:
+    report = replay(space, "openai-tier1", progress=False)
+    assert [run.pages for run in report.runs] == [len(space)] * 2
+    assert not report.failed
+
+
+def test_stop_check_ends_the_run_and_names_the_rest() -> None:
+    calls = iter(range(1000))
+    report = replay("medium", "guide", runs=1, progress=False, check_stop=lambda: next(calls) > 100)
+    run = report.runs[0]
+    assert run.pages == 150
+    assert run.stopped > 0
+    assert run.makespan_s < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"space": "mediun"}, SnapshotError, "medium"),
+        ({"space": "small", "scenario": "openai-tier9"}, ScenarioError, "openai-tier"),
+        ({"space": "small", "settings": "defualt"}, InputError, "default"),
+        ({"space": "small", "runs": 0}, InputError, "runs is 0"),
+    ],
+)
+def test_wrong_input_is_named_with_its_cure(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        replay(**arguments, progress=False)  # type: ignore[arg-type]
+
+
+def test_wall_clock_runs_over_real_sockets() -> None:
+    twin, real = (
+        replay("small", "blind-bucket", Settings(batch_size=5), runs=1, wall_clock=wall, progress=False).runs[0]
+        for wall in (False, True)
+    )
+    assert real.pages == twin.pages == 15
+    assert real.calls == twin.calls
+    assert real.f1 == twin.f1

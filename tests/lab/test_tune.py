@@ -1,0 +1,276 @@
+"""A study repeats, goes on where it stopped, and believes only what fresh seeds say."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tagspace_lab.errors import InputError
+from tagspace_lab.lab import tune as tune_module
+from tagspace_lab.lab import workers
+from tagspace_lab.lab.objective import Goals
+from tagspace_lab.lab.profiles import check_profile, read_profile, render_profile
+from tagspace_lab.lab.replay import measure
+from tagspace_lab.lab.tune import StudyInterrupted, tune
+from tagspace_lab.lab.tuned import Tuned
+from tagspace_lab.settings import Settings
+
+TRIALS = 6  # one batch and a half
+
+
+@pytest.fixture(autouse=True)
+def _few_fresh_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "FINAL_SEEDS", 2)
+    monkeypatch.setattr(tune_module, "PROOF_SEEDS", 3)
+
+
+def tune_small(**options: Any) -> Tuned:
+    return tune("small", "openai-tier1", **({"trials": TRIALS, "seeds": 2, "progress": False} | options))
+
+
+@pytest.fixture(scope="module")
+def study() -> Tuned:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune_module, "FINAL_SEEDS", 2)
+        patch.setattr(tune_module, "PROOF_SEEDS", 3)
+        return tune_small()
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, int]]:
+    """What this process replays, as it happens."""
+    seen: list[tuple[Settings, int]] = []
+
+    def watch(space: Any, scenario: Any, settings: Settings, *, runs: int, seed: int) -> Any:
+        seen.append((settings, seed))
+        return measure(space, scenario, settings, runs=runs, seed=seed)
+
+    monkeypatch.setattr(workers, "measure", watch)
+    return seen
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], pytest.MonkeyPatch]:
+    """Ctrl-C after some replays."""
+
+    def arrange(count: int) -> pytest.MonkeyPatch:
+        patch, left = pytest.MonkeyPatch(), [count]
+
+        def interrupted(*args: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return measure(*args, **options)
+
+        patch.setattr(workers, "measure", interrupted)
+        return patch
+
+    return arrange
+
+
+def assert_same(one: Tuned, other: Tuned) -> None:
+    pd.testing.assert_frame_equal(one.trials, other.trials)
+    assert render_profile(one.settings, one.provenance()) == render_profile(other.settings, other.provenance())
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
+def test_todays_settings_are_trial_0(study: Tuned) -> None:
+    assert list(study.trials["origin"]) == ["today", "bound"] + ["search"] * (TRIALS - 2)
+    assert study.history[0].verdict.settings == Settings()
+
+
+def test_settings_of_the_callers_own_are_trial_0() -> None:
+    mine = Settings(ai_concurrency=7, max_ai_concurrency=11, batch_size=13, cache_size=9000, cache_enabled=False)
+    assert tune_small(settings=mine, trials=1).history[0].verdict.settings == mine
+
+
+def test_start_never_exceeds_the_ceiling(study: Tuned) -> None:
+    assert (study.trials["ai_concurrency"] <= study.trials["max_ai_concurrency"]).all()
+
+
+def test_study_repeats(study: Tuned) -> None:
+    assert_same(tune_small(), study)
+
+
+def test_two_processes_find_the_same(study: Tuned) -> None:
+    assert_same(tune_small(jobs=2), study)
+
+
+def test_other_seed_searches_elsewhere(study: Tuned) -> None:
+    other = tune_small(seed=1)
+    assert not other.trials["batch_size"].equals(study.trials["batch_size"])
+    assert not set(other.study_seeds) & set(study.study_seeds)
+
+
+@pytest.mark.parametrize("count", [0, 2, 5, 13, 14, 20])
+def test_interrupted_study_goes_on_to_the_same_end(
+    count: int, study: Tuned, tmp_path: Path, interrupt_after: Callable[[int], pytest.MonkeyPatch]
+) -> None:
+    storage = tmp_path / "studies" / "small.journal"
+    patch = interrupt_after(count)
+    with pytest.raises(StudyInterrupted, match=rf"of {TRIALS} trials are kept in .*; the same command goes on"):
+        tune_small(storage=storage)
+    patch.undo()
+    assert_same(tune_small(storage=storage), study)
+
+
+def test_finished_trials_are_not_replayed_again(tmp_path: Path, replays: list[tuple[Settings, int]]) -> None:
+    storage = tmp_path / "small.journal"
+    first = tune_small(storage=storage)
+    searched = {settings for settings, _ in replays} - {Settings(), Settings(batch_size=1), first.settings}
+    replays.clear()
+    assert_same(tune_small(storage=storage), first)
+    studied = {settings for settings, seed in replays if seed in first.study_seeds}
+    assert searched
+    assert studied == {Settings(batch_size=1)}
+
+
+def test_longer_study_goes_on_from_the_shorter(tmp_path: Path) -> None:
+    """After ten trials optuna asks by what it was told, no longer at random."""
+    storage = tmp_path / "small.journal"
+    tune_small(storage=storage, trials=11)
+    assert_same(tune_small(storage=storage, trials=14), tune_small(trials=14))
+
+
+def test_altered_problem_does_not_resume(tmp_path: Path, replays: list[tuple[Settings, int]]) -> None:
+    storage = tmp_path / "small.journal"
+    tune_small(storage=storage, trials=1)
+    replays.clear()
+    altered = tune_small(storage=storage, trials=1, goals=Goals(max_f1_loss=0.5))
+    assert (Settings(), altered.study_seeds[0]) in replays
+
+
+def test_torn_journal_is_mended(study: Tuned, tmp_path: Path) -> None:
+    storage = tmp_path / "small.journal"
+    tune_small(storage=storage, trials=4)
+    with storage.open("ab") as file:
+        file.write(b'{"op_code":4,"worker_id":"to')
+    assert_same(tune_small(storage=storage), study)
+    assert_same(tune_small(storage=storage), study)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"TAG_SPACE_BATCH_SIZE=5\n", "is not a study journal"),
+        (b"\x1f\x8b precious, without a line feed", "is not a study journal"),
+        (b'{"op_code":0}\nnonsense\n{"op_code":0}\n', "is damaged"),
+    ],
+)
+def test_file_that_is_no_journal_is_refused_and_left_alone(content: bytes, words: str, tmp_path: Path) -> None:
+    storage = tmp_path / "precious"
+    storage.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        tune_small(storage=storage)
+    assert storage.read_bytes() == content
+
+
+def test_unwritable_storage_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="name a file in a writable folder"):
+        tune_small(storage=tmp_path / "file" / "small.journal")
+
+
+def test_interrupted_study_without_storage_says_that_it_is_lost(
+    interrupt_after: Callable[[int], pytest.MonkeyPatch],
+) -> None:
+    patch = interrupt_after(4)
+    with pytest.raises(KeyboardInterrupt, match="0 of 6 trials are lost: no storage was named"):
+        tune_small()
+    patch.undo()
+
+
+def test_result_is_proven_on_seeds_of_its_own(study: Tuned) -> None:
+    assert not set(study.verification.seeds) & set(study.study_seeds)
+    assert study.improved == study.verification.holds
+    assert study.settings == study.verification.settings[1 if study.improved else 0]
+
+
+def test_today_is_kept_where_nothing_beats_it() -> None:
+    kept = tune_small(trials=1)
+    assert not kept.improved
+    assert kept.settings == Settings()
+    assert kept.before == kept.after
+    assert "they are kept" in str(kept)
+
+
+def test_search_beats_the_slowest_settings() -> None:
+    improved = tune_small(settings="conservative")
+    assert improved.improved
+    assert improved.after.makespan_s < improved.before.makespan_s
+
+
+def test_exported_profile_reads_back(study: Tuned, tmp_path: Path) -> None:
+    path = tmp_path / "small.env"
+    study.export(path)
+    assert check_profile(path) == []
+    assert read_profile(path).settings == study.settings
+    with pytest.raises(InputError, match="exists"):
+        study.export(path)
+
+
+def test_study_is_shown_in_words(study: Tuned) -> None:
+    assert list(study.overview().columns) == ["before", "after", "bound"]
+    assert "makespan, run 2" in str(study)
+    assert "<table" in study._repr_html_()
+
+
+INTERRUPTED = """
+import sys
+from tagspace_lab.lab.replay import measure
+from tagspace_lab.lab.tune import StudyInterrupted, tune
+try:
+    tune("small", trials=100_000, jobs=2, storage=sys.argv[1])
+except StudyInterrupted as stop:
+    print(stop)
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what is left")
+def test_ctrl_c_leaves_neither_processes_nor_tracebacks(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "small.journal")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.stderr
+        shown = b""
+        while b"best" not in shown:
+            shown += process.stderr.read(1) or pytest.fail(shown.decode())
+        helpers = set(find_living(process.pid)) - {process.pid}
+        assert len(helpers) >= 2
+        assert all(is_deaf_to_interrupts(pid) for pid in helpers)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"trials are kept in" in output
+    assert b"Traceback" not in errors
+    assert find_living(process.pid) == []
+
+
+def find_living(group: int) -> list[int]:
+    """The processes of a group that still run; what has ended may wait for its parent to notice."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, pgrp, *_ = path.read_text().rpartition(") ")[2].split()
+            if int(pgrp) == group and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def is_deaf_to_interrupts(pid: int) -> bool:
+    """Whether a process blocks or ignores Ctrl-C."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigBlk", "SigIgn"))]
+    return any(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
