@@ -87,7 +87,7 @@ class Learned:
     def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
         if start is self._probe:
             self._probe = None
-        self._stated.on_response(now_s, start.at_s, reply.rate_limit)
+        self._stated.on_end(now_s, start, reply)
         match reply.outcome:
             case Outcome.OK:
                 self._on_accepted(start)
