@@ -1,27 +1,135 @@
-"""nbval compares the outputs of cells that ran; a cell that never ran would pass unseen."""
+"""nbval compares the outputs of cells that ran; this holds what it would let pass, and the manner of the notebooks."""
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+LARGEST_CELL = 5
+LEAK = re.compile(r"(?<![\w.<])/(?:home|root|tmp|usr|work|var|Users)/|0x[0-9a-f]{6,}|Traceback|Warning:", re.IGNORECASE)
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*%?")
+
+Cell = dict[str, Any]
+
+
+def read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return document
+
+
+def cells(notebook: dict[str, Any], kind: str) -> list[Cell]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind and source_of(cell).strip()]
+
+
+def source_of(cell: Cell) -> str:
+    return "".join(cell["source"])
 
 
 def find_unrun(notebook: dict[str, Any]) -> list[str]:
-    """The source of each code cell that has no execution count."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
-    return ["".join(cell["source"]) for cell in cells if cell["execution_count"] is None]
+    """The source of each code cell that was not run in its turn, from top to bottom, in one go."""
+    return [
+        source_of(cell)
+        for turn, cell in enumerate(cells(notebook, "code"), 1)
+        if cell["execution_count"] != turn or any(output["output_type"] == "error" for output in cell["outputs"])
+    ]
 
 
-def test_every_code_cell_was_run() -> None:
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        assert find_unrun(json.loads(path.read_text("utf-8"))) == [], path.name
+def texts_of(cell: Cell) -> list[str]:
+    """All outputs of a code cell that are text, the stand-ins of progress bars aside."""
+    plain = ["".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream"]
+    bundles = [output["data"] for output in cell["outputs"] if "data" in output]
+    shown = [data for data in bundles if "application/vnd.jupyter.widget-view+json" not in data]
+    return plain + ["".join(text) for data in shown for kind, text in data.items() if kind.startswith("text/")]
 
 
-def test_stripped_cell_is_found() -> None:
-    ran = {"cell_type": "code", "source": ["1"], "execution_count": 1}
-    stripped = {"cell_type": "code", "source": ["2\n", "3"], "execution_count": None}
-    prose = {"cell_type": "markdown", "source": ["4"]}
-    assert find_unrun({"cells": [ran, stripped, prose]}) == ["2\n3"]
+def find_unprinted(notebook: dict[str, Any]) -> list[str]:
+    """Numbers of the prose, code spans aside, that no cell prints: they would go stale."""
+    printed = " ".join(text for cell in cells(notebook, "code") for text in texts_of(cell))
+    prose = " ".join(re.sub("`[^`]*`", "", source_of(cell)) for cell in cells(notebook, "markdown"))
+    return sorted(set(NUMBER.findall(prose)) - set(NUMBER.findall(printed)))
+
+
+def find_unmannered(cell: Cell) -> list[str]:
+    """What is wrong with the length or contents of a code cell."""
+    source = source_of(cell)
+    nodes = list(ast.walk(ast.parse(source)))
+    long = ["too long"] if len(source.splitlines()) > LARGEST_CELL else []
+    return long + ["a definition"] * any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in nodes)
+
+
+def test_notebooks_are_here() -> None:
+    assert [path.stem for path in PATHS] == ["01_replay_a_space", "02_tune_and_export"]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_notebook_was_run_from_top_to_bottom_without_an_error(path: Path) -> None:
+    assert find_unrun(read(path)) == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_outputs_name_no_place_and_warn_of_nothing(path: Path) -> None:
+    texts = [text for cell in cells(read(path), "code") for text in texts_of(cell)]
+    assert [found.group() for text in texts for found in LEAK.finditer(text)] == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_number_of_the_prose_is_printed(path: Path) -> None:
+    assert find_unprinted(read(path)) == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_code_is_thin_and_compared_everywhere(path: Path) -> None:
+    for cell in cells(read(path), "code"):
+        assert find_unmannered(cell) == [], source_of(cell)
+        assert cell["metadata"].get("tags", []) == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_any_kernel_named_python3_runs_it(path: Path) -> None:
+    assert read(path)["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_question_opens_it_and_its_answer_and_doubt_close_it(path: Path) -> None:
+    first, *_, answer, doubt = cells(read(path), "markdown")
+    assert source_of(first).splitlines()[0].endswith("?")
+    assert source_of(answer).startswith("## Answer")
+    assert source_of(doubt).startswith("**Its doubt.**")
+
+
+def code(source: str, count: int | None = 1, text: str = "") -> Cell:
+    outputs = [{"output_type": "stream", "text": [text]}] if text else []
+    return {"cell_type": "code", "source": source, "execution_count": count, "outputs": outputs, "metadata": {}}
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_cell_that_did_not_run_in_its_turn_is_found(count: int | None) -> None:
+    assert find_unrun({"cells": [code("1"), code("2", count)]}) == ["2"]
+
+
+def test_cell_that_failed_is_found() -> None:
+    failed = code("1 / 0") | {"outputs": [{"output_type": "error"}]}
+    assert find_unrun({"cells": [failed]}) == ["1 / 0"]
+
+
+def test_stale_number_is_found() -> None:
+    prose = {"cell_type": "markdown", "source": ["It took 13.0 s, 48%, see `run=2`; or was it 12.5 s?"]}
+    assert find_unprinted({"cells": [prose, code("print()", text="13.0 s, 48%")]}) == ["12.5"]
+
+
+@pytest.mark.parametrize("source", ["def f(): ...", "1\n" * 6])
+def test_fat_cell_is_found(source: str) -> None:
+    assert find_unmannered(code(source))
+
+
+@pytest.mark.parametrize("text", ["/tmp/x.env", "at 0x7f3a2b4c5d", "UserWarning: x", "Traceback (most recent"])
+def test_leak_is_found(text: str) -> None:
+    assert LEAK.search(text)

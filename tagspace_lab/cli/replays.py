@@ -84,7 +84,7 @@ def replay(
 
 
 def _show(report: Report) -> None:
-    from tagspace_lab.lab.report import overview
+    from tagspace_lab.lab.tables import overview
 
     way = ", the way of before" if report.baseline else ""
     title = (

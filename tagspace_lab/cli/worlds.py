@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +39,7 @@ def twin(
     """Serve the simulated world until Ctrl-C.
 
     Provider and Confluence answer on this machine, in real time. Any key is taken. The scenario's
-    time begins with the first request. Ctrl-C is how a twin ends: its exit code is 0.
+    time begins with the first request. Ctrl-C (or SIGTERM) is how a twin ends: exit code 0.
     """
     from tagspace_lab.lab.replay import as_space
     from tagspace_lab.lab.world import serve
@@ -46,6 +47,8 @@ def twin(
     from tagspace_lab.twin.scenario import load_scenario
 
     world, wiki = load_scenario(scenario), as_space(space)
+    for end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(end, signal.default_int_handler)  # a shell's background jobs ignore SIGINT
     with serve(build_app(world, wiki, seed=seed, epoch_s=time.time()), port) as base_url:
         typer.echo(_describe_urls(base_url, wiki.key, has_fallback=world.fallback is not None))
         try:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -23,6 +23,8 @@ __all__ = ["ConfluenceCloud"]
 
 _PAGES_A_LISTING = 250
 _ATTEMPTS = 6
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +54,31 @@ class ConfluenceCloud:
         }
         while url:
             listing = await self._get(url, params)
-            yield [_page(result) for result in _results(listing, url)]
-            url, params = self._next(listing), None
+            yield _read_results(listing, url, _page)
+            url, params = self._next(listing, url), None
 
     async def _space_id(self, space_key: str) -> str:
         url = f"{self.base_url}/api/v2/spaces"
-        found = _results(await self._get(url, {"keys": space_key}), url)
-        if not found:
-            raise ConfluenceError(
-                f"There is no space with the key {space_key!r} at {self.base_url}, or this account may not see it. "
-                "The key stands in the space's address, behind /spaces/."
+        ids = _read_results(await self._get(url, {"keys": space_key}), url, lambda space: str(space["id"]))
+        if not ids:
+            raise _error(
+                url,
+                f"knows no space with the key {space_key!r}, or this account may not see it. "
+                "The key stands in the space's address, behind /spaces/.",
             )
-        return str(found[0]["id"])
+        return ids[0]
 
-    def _next(self, listing: dict[str, Any]) -> str:
-        """The address of the next listing, on this site whatever the answer says; empty at the end."""
-        link = (listing.get("_links") or {}).get("next")
-        if not link:
-            return ""
-        target = httpx.URL(self.base_url).join(link)
-        return str(httpx.URL(self.base_url).copy_with(raw_path=target.raw_path))
+    def _next(self, listing: dict[str, Any], url: str) -> str:
+        """The address of the listing after that of `url`, on this site whatever the answer says; empty at the end."""
+        site = httpx.URL(self.base_url)
+        try:
+            link = (listing.get("_links") or {}).get("next")
+            following = str(site.copy_with(raw_path=site.join(link).raw_path)) if link else ""
+        except (AttributeError, TypeError, httpx.InvalidURL) as error:
+            raise _error(url, "names a next listing that is no address.") from error
+        if following == url:
+            raise _error(url, "names itself as the next listing, which would never end. Try again later.")
+        return following
 
     async def _get(self, url: str, params: dict[str, str] | None) -> dict[str, Any]:
         problem = ""
@@ -79,7 +86,9 @@ class ConfluenceCloud:
             wait_s = backoff_s(attempt, self.rng)
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    response = await self.http.get(url, params=params, auth=self.auth, timeout=None)
+                    response = await self.http.get(
+                        url, params=params, auth=self.auth, timeout=None, follow_redirects=False
+                    )
             except (httpx.HTTPError, TimeoutError, OSError) as error:
                 problem = type(error).__name__
             else:
@@ -87,29 +96,34 @@ class ConfluenceCloud:
                     return _object(response, url)
                 problem = f"HTTP {response.status_code}"
                 if response.status_code != 429 and response.status_code < 500:
-                    raise ConfluenceError(f"{url} answered {problem}. {_advice(response.status_code)}")
+                    raise _error(url, f"answered {problem}. {_advice(response.status_code)}")
                 asked_s = read_rate_limit(response.headers, wall_s=self.wall_clock()).retry_after_s
                 wait_s = wait_s if asked_s is None else asked_s * (1 + 0.1 * self.rng.random())
             if attempt < _ATTEMPTS:
                 await asyncio.sleep(wait_s)
-        raise ConfluenceError(f"{url} failed {_ATTEMPTS} times, last with {problem}. Try again later.")
+        raise _error(url, f"failed {_ATTEMPTS} times, last with {problem}. Try again later.")
 
 
 def _object(response: httpx.Response, url: str) -> dict[str, Any]:
     try:
         document = response.json()
-    except ValueError as error:
-        raise ConfluenceError(f"{url} did not answer with JSON. Is this the address of a Confluence?") from error
+    except (ValueError, RecursionError) as error:
+        raise _error(url, "did not answer with JSON. Is this the address of a Confluence?") from error
     if not isinstance(document, dict):
-        raise ConfluenceError(f"{url} answered with a JSON {type(document).__name__} where an object was expected.")
+        raise _error(url, f"answered with a JSON {type(document).__name__} where an object was expected.")
     return document
 
 
-def _results(listing: dict[str, Any], url: str) -> list[dict[str, Any]]:
-    results = listing.get("results")
-    if not isinstance(results, list):
-        raise ConfluenceError(f"{url} answered without `results`. Is this the address of a Confluence?")
-    return results
+def _read_results(listing: dict[str, Any], url: str, read: Callable[[dict[str, Any]], T]) -> list[T]:
+    try:
+        return [read(result) for result in listing["results"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _error(url, "answered without the `results` of this API. Is this the address of a Confluence?") from error
+
+
+def _error(url: str, problem: str) -> ConfluenceError:
+    """Names the address without what may be secret in it."""
+    return ConfluenceError(f"{httpx.URL(url).copy_with(userinfo=b'', query=None)} {problem}")
 
 
 def _page(result: dict[str, Any]) -> Page:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
+from pydantic_core import to_json
 
 from tagspace_lab.policy.headers import is_exhausted, read_rate_limit
 from tagspace_lab.policy.prompts import Prompt
 from tagspace_lab.records import Cost, Outcome, Reply
 
 __all__ = ["AnthropicModel", "Model", "OpenAIModel"]
+
+_CODE = re.compile(r"[A-Za-z_]{1,80}|\d{1,5}")
+"""Whatever else stands where an error's code belongs may be a quotation."""
 
 
 class Model(Protocol):
@@ -65,7 +70,7 @@ class OpenAIModel:
         return await _ask(self.http, url, headers, body, self.timeout_s, self.wall_clock, _read_openai)
 
     def __repr__(self) -> str:
-        return f"OpenAIModel({self.name!r} at {self.base_url})"
+        return f"OpenAIModel({self.name!r} at {_host(self.base_url)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class AnthropicModel:
         return await _ask(self.http, url, headers, body, self.timeout_s, self.wall_clock, _read_anthropic)
 
     def __repr__(self) -> str:
-        return f"AnthropicModel({self.name!r} at {self.base_url})"
+        return f"AnthropicModel({self.name!r} at {_host(self.base_url)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +119,16 @@ async def _ask(
     read: Callable[[Any], _Content],
 ) -> Reply:
     headers["content-type"] = "application/json"
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
+    content = to_json(body)
     try:
         # httpx's own timeouts never fire over ASGITransport.
         async with asyncio.timeout(timeout_s):
-            response = await http.post(url, headers=headers, content=content, timeout=None)
+            response = await http.post(url, headers=encoded, content=content, timeout=None, follow_redirects=False)
     except TimeoutError:
         return Reply(Outcome.TIMED_OUT, message=f"no answer within {timeout_s:g} s")
     except (httpx.HTTPError, OSError) as error:
-        return Reply(Outcome.UNREACHABLE, message=f"{type(error).__name__} at {url}")
+        return Reply(Outcome.UNREACHABLE, message=f"{type(error).__name__} at {_host(url)}")
     return _read_response(response, wall_clock(), read)
 
 
@@ -131,7 +137,8 @@ def _read_response(response: httpx.Response, wall_s: float, read: Callable[[Any]
         document = response.json()
     except (ValueError, RecursionError):
         document = None
-    limits = read_rate_limit(response.headers, None if response.is_success else document, wall_s=wall_s)
+    headers = dict(response.headers.items())  # a look-up in httpx.Headers goes through all of them
+    limits = read_rate_limit(headers, None if response.is_success else document, wall_s=wall_s)
     if response.is_success:
         content = read(document)
         return Reply(Outcome.OK, response.status_code, content.text, "", content.used, content.cached_tokens, limits)
@@ -149,13 +156,14 @@ def _outcome(status: int, document: Any) -> Outcome:
 
 def _message(status: int, document: Any) -> str:
     """Status and the vendor's code of the error; never its prose, which may quote the request or the key."""
-    error = document.get("error") if isinstance(document, dict) else None
-    code = (
-        next((error[name] for name in ("code", "type", "status") if error.get(name)), "")
-        if isinstance(error, dict)
-        else ""
-    )
-    return f"HTTP {status} {str(code)[:80]}".strip()
+    error = _get(document, "error")
+    code = next((str(found) for name in ("code", "type", "status") if (found := _get(error, name))), "")
+    return f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
+
+
+def _host(url: str) -> str:
+    """What of an address may be shown: the rest may hold a secret."""
+    return httpx.URL(url).host
 
 
 def _read_openai(document: Any) -> _Content:

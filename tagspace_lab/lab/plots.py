@@ -2,20 +2,22 @@
 
 Every function draws into an Axes and returns it. Without one it opens a figure, which is the caller's
 from then on: nothing is shown, saved or closed here, and matplotlib's own settings stay as they are.
-The data area is always white, and no fact is told by colour alone, so that a picture reads the same in
-print, in a dark notebook and to the colour-blind (colours: Okabe and Ito, jfly.uni-koeln.de/color).
+The data area is white and the ink around it suits the figure's face, so that a picture reads as well in
+print as in a dark notebook. No fact is told by colour alone; the colours are those of Okabe and Ito
+(jfly.uni-koeln.de/color), which the colour-blind can tell apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from itertools import cycle
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.colors import to_rgba
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.records import Outcome
@@ -28,20 +30,9 @@ __all__ = ["plot_before_after", "plot_run", "plot_sweep", "plot_trials"]
 
 INK, GREY = "#222222", "#767676"
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
-_SERIES = tuple(zip((BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK), "osD^vPX", strict=True))
-
-_FIGURE = {
-    "figure.facecolor": "white",
-    "figure.dpi": 100,
-    "savefig.facecolor": "white",
-    "text.color": INK,
-    "axes.titlecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "font.size": 10.0,
-}
-"""Of a figure that is opened here: dark ink on white, whatever the style around it."""
+_DASHES = (0, (5, 2))
+_LOOKS = tuple(zip((BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK), "osD^vPX", strict=True))
+_BARS = ((GREY, "///"), (SKY, ".."), (BLUE, ""))
 
 _WORDS = {
     "makespan_s": "makespan (s)",
@@ -72,42 +63,42 @@ def plot_run(report: Report, ax: Axes | None = None, run: int = 1) -> Axes:
         raise InputError(f"run is {run}: the report has runs 1 to {len(report.runs)}.")
     ax = _prepare(ax)
     summary, attempts = report.runs[run - 1], report.attempts.query("run == @run")
-    title = f"{report.space['name']} on {report.scenario['name']}, run {run}: {summary.efficiency:.0%} efficient"
     if attempts.empty:
         ax.text(0.5, 0.5, "no calls were needed", ha="center", transform=ax.transAxes, color=INK)
     else:
         _draw_calls(ax, report.concurrency(run), attempts, summary.makespan_s)
-    _draw_failures(ax, attempts)
+        _draw_failures(ax, attempts)
     bound = f"bound {summary.bound_s:.1f} s ({summary.binds})"
-    ax.axvline(summary.bound_s, color=GREEN, linestyle=(0, (5, 2)), linewidth=2, label=bound)
     ax.axvline(summary.makespan_s, color=INK, linewidth=1.5, label=f"makespan {summary.makespan_s:.1f} s")
+    ax.axvline(summary.bound_s, color=GREEN, linestyle=_DASHES, linewidth=2.5, label=bound)
     ax.set_xlim(0, 1.02 * max(summary.makespan_s, summary.bound_s) or 1)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    title = f"{report.source.name} on {report.scenario['name']}, run {run}: efficiency {summary.efficiency:.0%}"
     return _finish(ax, title, "time since the run began (s)", "calls")
 
 
 def plot_trials(tuned: Tuned, ax: Axes | None = None) -> Axes:
     """The objective of every trial on a log scale, the best so far, today's settings, and what missed a goal."""
     ax = _prepare(ax)
-    trials = tuned.trials
-    objective = trials["objective_s"]
-    proof = tuned.verification
-    kept, missed = objective[trials["feasible"]], objective[~trials["feasible"]]
-    best = kept.cummin().reindex(trials.index).ffill()
-    ax.axhline(objective.iloc[0], color=INK, linestyle=(0, (5, 2)), label=f"today {objective.iloc[0]:.1f} s")
-    ax.plot(kept.index, kept, color=BLUE, marker="o", linestyle="", markersize=6, label="keeps the goals")
-    if not missed.empty:
-        ax.plot(missed.index, missed, color=RED, marker="x", linestyle="", mew=2, label="misses a goal")
+    trials, proof = tuned.trials, tuned.verification
+    objective_s = trials["objective_s"]
+    kept, missed = objective_s[trials["feasible"]], objective_s[~trials["feasible"]]
+    today_s = objective_s.iloc[0]
+    ax.axhline(today_s, color=INK, linestyle=_DASHES, zorder=2.5, label=f"today {today_s:.1f} s")
     if not kept.empty:
-        ax.step(
-            best.index, best, where="post", color=GREEN, linewidth=2, label=f"best so far, at last {kept.min():.1f} s"
-        )
+        best = kept.cummin().reindex(trials.index).ffill()
+        ax.step(best.index, best, where="post", color=GREEN, linewidth=2, label=f"best so far, last {kept.min():.1f} s")
+        ax.plot(kept.index, kept, color=BLUE, marker="o", linestyle="", label="keeps the goals")
+    if not missed.empty:
+        ax.plot(missed.index, missed, color=RED, marker="x", markeredgewidth=2, linestyle="", label="misses a goal")
     ax.set_yscale("log")
-    _plain_ticks(ax.yaxis, objective)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"{proof.space['name']} on {proof.scenario['name']}: {len(trials)} trials"
-    return _finish(ax, title, "trial", "objective (s): mean makespan and prices")
+    return _finish(ax, title, "trial", "objective (s)")
 
 
 def plot_sweep(
@@ -119,48 +110,131 @@ def plot_sweep(
     *,
     run: int = 1,
 ) -> Axes:
-    """One column of a sweep over one setting, a line for each value of `hue`: mean over the seeds, and their range.
+    """One column of a sweep over one setting, a line for each value of `hue`: the mean of the seeds and their range.
 
-    A makespan comes with the best bound. InputError for a column that is not there, and where a point of
-    the picture would mix settings: name the other one as `hue`, or filter the frame.
+    A makespan comes with the best bound. InputError for a column or run that is not there, and where a
+    point would mix settings: name the other one as `hue`, or filter the frame.
     """
-    points = _select(frame, x, y, hue, run)
+    rows = _select(frame, x, y, hue, run)
     ax = _prepare(ax)
-    places = {value: place for place, value in enumerate(sorted(points[x].unique()))}
-    for (colour, marker), (value, line) in zip(_cycle(points, hue), _lines(points, hue), strict=True):
-        seeds = line.groupby(x)[y]
-        at = [places[value] for value in seeds.groups]
-        name = f"{hue} {value}" if hue else _WORDS.get(y, y)
-        ax.plot(at, seeds.mean(), color=colour, marker=marker, linewidth=2, markersize=7, label=name)
-        ax.fill_between(at, seeds.min(), seeds.max(), color=colour, alpha=0.2, linewidth=0)
-    if y == "makespan_s" and "best_bound_s" in points:
-        bound_s = points["best_bound_s"].min()
-        ax.axhline(bound_s, color=GREY, linestyle=(0, (5, 2)), label=f"best bound {bound_s:.1f} s")
+    places = {value: place for place, value in enumerate(sorted(rows[x].unique()))}
+    lines = [(f"{hue} = {value}", line) for value, line in rows.groupby(hue)] if hue else [(_word(y), rows)]
+    for number, ((name, line), (colour, marker)) in enumerate(zip(lines, cycle(_LOOKS), strict=False)):
+        shift = 0.06 * (number - (len(lines) - 1) / 2)  # so that equal points stay apart
+        seeds = line.groupby(x)[y].agg(["mean", "min", "max"])
+        at = [places[value] + shift for value in seeds.index]
+        ranges = [seeds["mean"] - seeds["min"], seeds["max"] - seeds["mean"]]
+        ax.errorbar(at, seeds["mean"], ranges, color=colour, marker=marker, capsize=3, elinewidth=1, label=name)
+    if y == "makespan_s":
+        _draw_best_bound(ax.axhline, rows["best_bound_s"].min())
     ax.set_xticks(list(places.values()), [str(value) for value in places])
     ax.set_ylim(bottom=0)
-    if "share" in _WORDS.get(y, y):
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-    seeds_text = f"{points['seed'].nunique()} seeds" if points["seed"].nunique() > 1 else "one seed"
-    return _finish(ax, f"run {run}, {seeds_text}", _WORDS.get(x, x), _WORDS.get(y, y))
+    seeds_seen = rows["seed"].nunique()
+    title = f"{_word(y).split(' (')[0]} of run {run}, {seeds_seen} {'seeds' if seeds_seen > 1 else 'seed'}"
+    return _finish(ax, title, _word(x), _word(y))
 
 
 def plot_before_after(runs: Mapping[str, RunSummary], ax: Axes | None = None) -> Axes:
-    """A bar for each way to do the same run: its makespan, its 429s, and the best bound of any settings."""
-    ax = _prepare(ax, height=1.2 + 0.6 * len(runs))
-    bound_s = min(run.best_bound_s for run in runs.values())
+    """A bar for each way to do the same run: its makespan, its calls and 429s, and the best bound of any settings."""
+    ax = _prepare(ax, height=1.3 + 0.55 * len(runs))
     longest_s = max(run.makespan_s for run in runs.values())
-    looks = zip((GREY, SKY, BLUE), ("///", "..", ""), strict=True)
-    for place, (run, (colour, hatch)) in enumerate(zip(runs.values(), looks, strict=False)):
-        ax.barh(place, run.makespan_s, height=0.6, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-        ax.text(
-            run.makespan_s + 0.01 * longest_s,
-            place,
-            f"{run.makespan_s:.1f} s, {run.rate_limit_errors} 429s",
-            va="center",
-            color=INK,
-        )
-    ax.axvline(bound_s, color=GREEN, linestyle=(0, (5, 2)), linewidth=2, label=f"best bound {bound_s:.1f} s")
+    for place, (run, (colour, hatch)) in enumerate(zip(runs.values(), cycle(_BARS), strict=False)):
+        ax.barh(place, run.makespan_s, height=0.62, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        told = f"{run.makespan_s:.1f} s · {run.calls} calls · {run.rate_limit_errors} 429s"
+        told += f" · {run.fallbacks} fallbacks" if run.fallbacks else ""
+        ax.text(run.makespan_s + 0.012 * longest_s, place, told, va="center", color=INK)
+    _draw_best_bound(ax.axvline, min(run.best_bound_s for run in runs.values()))
     ax.set_yticks(range(len(runs)), list(runs))
+    ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.22 * longest_s)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlim(0, 1.55 * longest_s)
     return _finish(ax, "", "makespan (s)", "")
+
+
+def _draw_calls(ax: Axes, in_flight: pd.Series, attempts: pd.DataFrame, makespan_s: float) -> None:
+    """Two staircases from 0 to the makespan."""
+    calls = pd.concat([pd.Series({0.0: 0}), in_flight, pd.Series({makespan_s: 0})])
+    ax.fill_between(calls.index, calls, step="post", color=SKY, alpha=0.45, linewidth=0)
+    ax.step(calls.index, calls, where="post", color=BLUE, linewidth=1.5, label="calls in flight")
+    times = [0.0, *attempts["started_s"], makespan_s]
+    window = [attempts["window"].iloc[0], *attempts["window"], attempts["window"].iloc[-1]]
+    ax.step(
+        times, window, where="post", color=ORANGE, linestyle=(0, (2, 1)), linewidth=2, label="window of the throttle"
+    )
+
+
+def _draw_failures(ax: Axes, attempts: pd.DataFrame) -> None:
+    """Marks in a row of their own above everything else, at the moments when the refusals and failures came."""
+    fine = [str(Outcome.OK), str(Outcome.CANCELLED), str(Outcome.RATE_LIMITED)]
+    refused = attempts["outcome"] == str(Outcome.RATE_LIMITED)
+    rows = (("429s", "x", RED, refused), ("other failures", "v", PURPLE, ~attempts["outcome"].isin(fine)))
+    top = 1.08 * max(attempts["window"].max(), attempts["in_flight"].max())
+    for name, marker, colour, chosen in rows:
+        times = attempts.loc[chosen, "ended_s"]
+        if not times.empty:
+            ax.plot(
+                times,
+                [top] * len(times),
+                color=colour,
+                marker=marker,
+                markeredgewidth=1.5,
+                linestyle="",
+                label=f"{name}: {len(times)}",
+            )
+
+
+def _draw_best_bound(draw: Callable[..., object], bound_s: float) -> None:
+    draw(bound_s, color=GREEN, linestyle=_DASHES, linewidth=2.5, label=f"best bound {bound_s:.1f} s")
+
+
+def _select(frame: pd.DataFrame, x: str, y: str, hue: str | None, run: int) -> pd.DataFrame:
+    """The rows of one run, one for each point and seed."""
+    for name in filter(None, (x, y, hue)):
+        if name not in frame:
+            raise InputError(f"there is no column {name!r}; choose from: {', '.join(frame.columns)}.")
+    rows = frame[frame["run"] == run]
+    if rows.empty:
+        raise InputError(f"run is {run}: the sweep has runs {', '.join(map(str, sorted(frame['run'].unique())))}.")
+    point = list(dict.fromkeys(name for name in (x, hue, "seed") if name))
+    if rows.duplicated(point).any():
+        raise InputError(f"{' and '.join(point)} do not tell the rows apart: name another setting as hue, or filter.")
+    return rows
+
+
+def _prepare(ax: Axes | None, height: float = 4.0) -> Axes:
+    """A white data area with a light grid and two spines."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.5, height), layout="constrained", facecolor="white")
+    ax.set_facecolor("white")
+    ax.grid(visible=True, color="#d9d9d9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Axes:
+    """Words and a legend below the data, in an ink that can be read on the figure's face."""
+    red, green, blue, _ = to_rgba(ax.figure.get_facecolor())
+    ink = INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
+    ax.set_title(title, loc="left", color=ink)
+    ax.set_xlabel(xlabel, color=ink)
+    ax.set_ylabel(ylabel, color=ink)
+    ax.tick_params(which="both", colors=ink)
+    ax.spines[:].set_color(ink)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, -0.6 / ax.bbox.height * ax.figure.dpi),
+        ncols=3,
+        borderaxespad=0,
+        facecolor="white",
+        edgecolor="white",
+        framealpha=1,
+        labelcolor=INK,
+        handlelength=2.5,
+    )
+    return ax
+
+
+def _word(column: str) -> str:
+    return _WORDS.get(column, column)

@@ -52,21 +52,24 @@ def replay(
         raise InputError(f"runs is {runs}: replay at least one run.")
     space, scenario, chosen = as_space(space), _as_scenario(scenario), as_settings(settings)
     chosen = baseline_settings(chosen) if baseline else chosen
-    with tqdm(
-        total=len(space) * runs, unit="page", desc=f"{space.name} on {scenario.name}", disable=not progress
-    ) as bar:
+    title = f"{space.name} on {scenario.name}"
+    with tqdm(total=len(space) * runs, unit="page", desc=title, disable=not progress) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.update()
+
         passes = list(
             _passes(
                 World(space, scenario, seed),
                 chosen,
                 runs,
                 wall_clock=wall_clock,
-                on_progress=lambda done, total: bar.update(),
+                on_progress=advance,
                 check_stop=check_stop,
             )
         )
     return Report(
-        space={"name": space.name, "key": space.key, "pages": len(space), "content_hash": space.content_hash},
+        source=space,
         scenario={"name": scenario.name, "content_hash": scenario.content_hash},
         settings=chosen,
         seed=seed,

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.yardstick import LEFT_OUT, Bounds
 from tagspace_lab.pipeline.metrics import mean_in_flight
 from tagspace_lab.pipeline.pipeline import RunResult
-from tagspace_lab.records import Outcome, Status
+from tagspace_lab.records import Space, Status
 from tagspace_lab.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["STANDING_NOTES", "Report", "RunSummary", "overview", "summarise_run"]
+__all__ = ["STANDING_NOTES", "Report", "RunSummary", "summarise_run"]
 
 STANDING_NOTES = (
     "Quality is modelled: the twin answers with the gold labels, wrong or missing as the scenario states.",
@@ -114,24 +113,32 @@ def summarise_run(number: int, result: RunResult, bounds: Bounds, f1: float | No
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """One replay. Shows itself in a notebook; `summary`, `attempts` and `pages` are pandas DataFrames."""
 
-    space: dict[str, Any]
+    source: Space
     scenario: dict[str, Any]
     settings: Settings
     seed: int
     baseline: bool
     wall_clock: bool
     runs: tuple[RunSummary, ...]
-    results: tuple[RunResult, ...] = field(repr=False)
+    results: tuple[RunResult, ...]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def space(self) -> dict[str, Any]:
+        """Name, key, number of pages and content hash of the space; every page is read for the hash, when first asked."""
+        source = self.source
+        return {"name": source.name, "key": source.key, "pages": len(source), "content_hash": source.content_hash}
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row a run, indexed by `run` (1, 2, ...); columns, units and meanings as in :class:`RunSummary`."""
-        return pd.DataFrame([asdict(run) for run in self.runs]).set_index("run")
+        from tagspace_lab.lab.tables import runs_table
+
+        return runs_table(self.runs)
 
     @cached_property
     def attempts(self) -> pd.DataFrame:
@@ -143,25 +150,9 @@ class Report:
         cached_tokens, in_flight (int64), window (float64: calls that the throttle allowed), retry_after_s
         (float64, NaN where the answer gave none).
         """
-        names = (
-            *("call", "number", "provider", "outcome", "status", "started_s", "ended_s", "waited_s", "pages"),
-            *("input_tokens", "output_tokens", "cached_tokens", "in_flight", "window", "retry_after_s"),
-        )
-        rows = [
-            (number, *(getattr(attempt, name) for name in names))
-            for number, result in enumerate(self.results, 1)
-            for attempt in sorted(result.attempts, key=lambda attempt: (attempt.started_s, attempt.call))
-        ]
-        frame = pd.DataFrame(rows, columns=["run", *names])
-        return frame.astype(
-            dict.fromkeys(("run", "call", "number", "status", "pages", "in_flight"), "int64")
-            | dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens"), "int64")
-            | dict.fromkeys(("started_s", "ended_s", "waited_s", "window", "retry_after_s"), "float64")
-            | {
-                "provider": pd.CategoricalDtype(["primary", "fallback"]),
-                "outcome": pd.CategoricalDtype([str(outcome) for outcome in Outcome]),
-            }
-        )
+        from tagspace_lab.lab.tables import attempts_table
+
+        return attempts_table(self.results)
 
     @cached_property
     def pages(self) -> pd.DataFrame:
@@ -170,21 +161,15 @@ class Report:
         Columns: run (int64), page_id (string), status (category), labels (tuple of strings), reason
         (string, empty for a page that has labels).
         """
-        rows = [
-            (number, tagging.page_id, str(tagging.status), tagging.labels, tagging.reason)
-            for number, result in enumerate(self.results, 1)
-            for tagging in result.results
-        ]
-        frame = pd.DataFrame(rows, columns=["run", "page_id", "status", "labels", "reason"])
-        statuses = pd.CategoricalDtype([str(status) for status in Status])
-        return frame.astype({"run": "int64", "page_id": "str", "status": statuses, "reason": "str"})
+        from tagspace_lab.lab.tables import pages_table
+
+        return pages_table(self.results)
 
     def concurrency(self, run: int = 1) -> pd.Series:
         """Calls in flight over time: values at the instants (index, seconds since the run began) where they change."""
-        from tagspace_lab.pipeline.metrics import in_flight_steps
+        from tagspace_lab.lab.tables import in_flight_series
 
-        steps = dict(in_flight_steps(self.results[run - 1].attempts))
-        return pd.Series(steps, name="in_flight", dtype="int64").rename_axis("time_s")
+        return in_flight_series(self.results[run - 1].attempts)
 
     @property
     def failed(self) -> bool:
@@ -219,34 +204,15 @@ class Report:
         return [tagging for result in self.results for tagging in result.results if tagging.status is Status.ERROR]
 
     def _repr_html_(self) -> str:
-        title = f"{self.space['name']}: {self.space['pages']} pages, scenario {self.scenario['name']}, seed {self.seed}"
-        notes = "".join(f"<li>{note}</li>" for note in self.notes)
-        return f"<p><b>{title}</b></p>{overview(self.runs).to_html()}<ul>{notes}</ul>"
+        from tagspace_lab.lab.tables import overview
 
-    def __str__(self) -> str:
+        title = f"{self.source.name}: {len(self.source)} pages, scenario {self.scenario['name']}, seed {self.seed}"
+        return render_card(title, overview(self.runs), self.notes)
+
+    def __repr__(self) -> str:
+        from tagspace_lab.lab.tables import overview
+
         return overview(self.runs).to_string()
-
-
-def overview(runs: Sequence[RunSummary]) -> pd.DataFrame:
-    """The numbers that people look at first, worded: one column a run."""
-    rows = {
-        f"run {run.run}": {
-            "makespan": f"{run.makespan_s:.1f} s",
-            "bound": f"{run.bound_s:.1f} s ({run.binds})",
-            "best bound": f"{run.best_bound_s:.1f} s",
-            "efficiency": f"{run.efficiency:.0%}",
-            "calls": f"{run.calls}",
-            "429s": f"{run.rate_limit_errors} ({run.rate_limit_share:.1%})",
-            "retries, fallbacks": f"{run.retries}, {run.fallbacks}",
-            "cache hits": f"{run.hit_rate:.0%}",
-            "settled concurrency": f"{run.settled_concurrency:.1f}",
-            "tokens": f"{run.input_tokens + run.output_tokens:,}",
-            "F1": "no gold labels" if run.f1 is None else f"{run.f1:.3f}",
-            "errors": f"{run.errors}",
-        }
-        for run in runs
-    }
-    return pd.DataFrame(rows)
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

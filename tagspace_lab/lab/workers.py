@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ from tagspace_lab.twin.scenario import Scenario, load_scenario
 
 __all__ = ["Task", "Workers", "require_counts"]
 
-_received: tuple[Space, Scenario] | None = None  # in a worker process only: what its tasks replay
+_received: _World | None = None  # in a worker process only: what its tasks replay
 
 
 class Task(NamedTuple):
@@ -49,9 +50,9 @@ class Workers:
         self.space = as_space(space)
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         self._jobs = jobs
-        world = (self.space, self.scenario)
+        world = _World(self.space, self.scenario)
         self._parallel = Parallel(
-            jobs, backend="loky", return_as="generator", batch_size=1, initializer=_receive, initargs=world
+            jobs, backend="loky", return_as="generator", batch_size=1, initializer=_receive, initargs=(world,)
         )
 
     def __enter__(self) -> Self:
@@ -104,12 +105,30 @@ def _interrupts_deferred() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(space: Space, scenario: Scenario) -> None:
+@dataclass(frozen=True, eq=False)
+class _World:
+    """What a process is given when it starts. joblib keeps the processes for the next one that is equal."""
+
+    space: Space
+    scenario: Scenario
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _World) and self._hashes == other._hashes
+
+    def __hash__(self) -> int:
+        return hash(self._hashes)
+
+    @property
+    def _hashes(self) -> tuple[str, ...]:
+        return self.space.name, self.space.content_hash, self.scenario.name, self.scenario.content_hash
+
+
+def _receive(world: _World) -> None:
     global _received
-    _received = (space, scenario)
+    _received = world
 
 
 def _measure(task: Task, runs: int) -> list[RunSummary]:
     if _received is None:
         raise RuntimeError(f"Process {os.getpid()} was given no space to replay.")
-    return measure(*_received, task.settings, runs=runs, seed=task.seed)
+    return measure(_received.space, _received.scenario, task.settings, runs=runs, seed=task.seed)

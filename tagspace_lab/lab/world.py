@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 
 from tagspace_lab.clients.confluence import ConfluenceCloud
 from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
@@ -30,7 +29,7 @@ from tagspace_lab.pipeline.router import Endpoint, Router
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.policy.limits import make_limiter
 from tagspace_lab.policy.prompts import LabelRules
-from tagspace_lab.policy.text import cut, plain_text
+from tagspace_lab.policy.text import page_text
 from tagspace_lab.records import Space
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.app import build_app
@@ -49,25 +48,24 @@ T = TypeVar("T")
 
 
 class TextMemo:
-    """Plain texts by the hash of the body, so that a page which is replayed again is not parsed again.
+    """Texts of pages by the hash of the body, so that a page which is replayed again is not parsed again.
 
-    Holds at most `capacity` texts, each cut to `max_tokens`, the newest ones.
+    Holds texts of at most `capacity` characters together, the newest ones.
     """
 
-    def __init__(self, capacity: int = 4096, max_tokens: int = 4000) -> None:
-        self._capacity = capacity
-        self._max_tokens = max_tokens
+    def __init__(self, capacity: int = 32_000_000) -> None:
+        self._room = capacity
         self._texts: dict[bytes, str] = {}
 
     def read(self, body: str) -> str:
-        """The plain text of a page's body."""
-        key = hashlib.blake2b(body.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        """The text of a page's body, as `page_text` gives it."""
+        key = hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
         text = self._texts.get(key)
         if text is None:
-            text = cut(plain_text(body), self._max_tokens)
-            if len(self._texts) >= self._capacity:
-                del self._texts[next(iter(self._texts))]
-            self._texts[key] = text
+            self._texts[key] = text = page_text(body)
+            self._room -= len(text)
+            while self._room < 0:
+                self._room += len(self._texts.pop(next(iter(self._texts))))
         return text
 
 
@@ -86,7 +84,7 @@ class World:
         day: int = 0,
         store: Store | None = None,
         wall_clock: bool = False,
-        read_text: Callable[[str], str] = plain_text,
+        read_text: Callable[[str], str] = page_text,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
     ) -> RunResult:
@@ -187,6 +185,8 @@ class _Wiring:
 @contextmanager
 def serve(app: Any, port: int = 0) -> Iterator[str]:
     """Serve `app` on loopback in a thread; gives its base URL. Port 0 takes a free one."""
+    import uvicorn  # a fifth of a second, for the wall clock alone
+
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

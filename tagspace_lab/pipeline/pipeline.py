@@ -20,7 +20,7 @@ from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
 from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
 from tagspace_lab.policy.prompts import LabelRules, text_key
-from tagspace_lab.policy.text import cut, estimate_tokens, normalise, plain_text
+from tagspace_lab.policy.text import cut, estimate_tokens, page_text
 from tagspace_lab.records import Attempt, Batch, Page, Status, Tagging, Text
 from tagspace_lab.settings import Settings
 
@@ -44,8 +44,8 @@ class RunResult:
     """
 
     task_id: str
-    results: list[Tagging] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
+    results: list[Tagging] = field(default_factory=list, repr=False)
+    attempts: list[Attempt] = field(default_factory=list, repr=False)
     cache_stats: CacheStats = field(default_factory=CacheStats)
     fallbacks: int = 0
     makespan_s: float = 0.0
@@ -69,7 +69,7 @@ class RunResult:
 class Pipeline:
     """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
-    `model_name` enters the cache keys. `read_text` turns a page's body into plain text (a caller may
+    `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
     remember texts between runs). `total` is the number of pages, where it is known beforehand.
     """
 
@@ -83,7 +83,7 @@ class Pipeline:
         rules: LabelRules,
         model_name: str,
         result: RunResult,
-        read_text: Callable[[str], str] = plain_text,
+        read_text: Callable[[str], str] = page_text,
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
@@ -97,10 +97,10 @@ class Pipeline:
         self._result = result
         self._read_text = read_text
         self._total = total
-        self._listed = 0
         self._on_progress = on_progress
         self._check_stop = check_stop
-        self._stopped = False
+        self._ended = False
+        self._listing: asyncio.Timeout | None = None
         self._seen: set[str] = set()
         self._pages: asyncio.Queue[list[Page] | None] = asyncio.Queue(1)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(settings.max_ai_concurrency)
@@ -122,16 +122,30 @@ class Pipeline:
         return self._close(began_s)
 
     async def _list(self, space_key: str) -> None:
-        """Listings, one ahead of what is being read."""
+        """Listings, one ahead of what is being read. The end of the run cuts the wait for the next one short."""
+        fresh: list[Page] = []
         try:
-            async for pages in self._source.listings(space_key):
-                self._listed += len(pages)
-                await self._pages.put(pages)
-                if self._stopped:
-                    break
+            async with asyncio.timeout(0 if self._ended else None) as self._listing:
+                async for pages in self._source.listings(space_key):
+                    fresh = self._note(pages)
+                    await self._pages.put(fresh)
+                    fresh = []
+        except TimeoutError:
+            if not self._ended:
+                raise
         except ConfluenceError as error:
             self._result.broke_off = str(error)
+        finally:
+            self._listing = None
+        if fresh:
+            await self._pages.put(fresh)
         await self._pages.put(None)
+
+    def _note(self, pages: list[Page]) -> list[Page]:
+        """The pages that were not listed before: some come twice if the space changes while it is read."""
+        fresh = {page.id: page for page in pages if page.id not in self._seen}
+        self._seen.update(fresh)
+        return list(fresh.values())
 
     async def _feed(self) -> None:
         """Pages into batches; what needs no question ends here."""
@@ -148,10 +162,7 @@ class Pipeline:
 
     def _prepare(self, page: Page) -> Text | None:
         """The text to ask about; None where the page ended without a question or waits for an equal one."""
-        if page.id in self._seen:
-            return None  # listed twice, because the space changed while it was read
-        self._seen.add(page.id)
-        body = cut(normalise(self._read_text(page.body)), self._settings.page_tokens)
+        body = cut(self._read_text(page.body), self._settings.page_tokens)
         if not body:
             self._finish(Tagging(page.id, Status.SKIPPED, reason="the page has no text"))
             return None
@@ -188,13 +199,15 @@ class Pipeline:
         self._end(Status.STOPPED, "the run was stopped")
 
     def _end(self, status: Status, reason: str) -> None:
-        self._stopped = True
+        self._ended = True
         self._router.end(status, reason)
+        if self._listing is not None:
+            self._listing.reschedule(0)
 
     def _finish(self, tagging: Tagging) -> None:
         self._result.results.append(tagging)
         if self._on_progress is not None:
-            self._on_progress(len(self._result.results), self._total or self._listed)
+            self._on_progress(len(self._result.results), max(self._total or 0, len(self._seen)))
 
     def _close(self, began_s: float) -> RunResult:
         result = self._result
@@ -203,7 +216,7 @@ class Pipeline:
         result.makespan_s = asyncio.get_running_loop().time() - began_s
         result.fallbacks = self._router.fallbacks
         statuses = {tagging.status for tagging in result.results}
-        whole = not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
+        whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)
         result.cache_stats = self._cache.stats
         return result

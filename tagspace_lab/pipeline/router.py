@@ -108,15 +108,20 @@ class Router:
         endpoint = self._choose(call)
         if endpoint is None:
             return _give_up(call.batch, Status.ERROR, self._why_closed()), []
-        reply = await self._attempt(endpoint, call)
+        try:
+            reply = await self._attempt(endpoint, call)
+        except Closed:
+            if self._ended.is_set():
+                raise
+            return [], [call]  # only this provider was closed: choose again
         if reply.outcome is Outcome.OK:
             return self._read(call, reply)
         return await self._recover(endpoint, call, reply)
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
         prompt = build_prompt(call.batch, self._rules, call.failures)
-        call.tries += 1
         slot = await endpoint.throttle.acquire(prompt.cost, call.id)
+        call.tries += 1
         reply: Reply | None = None
         try:
             reply = await endpoint.model.send(prompt)
@@ -155,6 +160,7 @@ class Router:
                 await self._back_off(endpoint, call)
             case Verdict.CLOSE:
                 endpoint.closed = f"{endpoint.name}: {reply.message}"
+                endpoint.throttle.close()
             case Verdict.SPLIT:
                 return [], [self._new_call(half, failures=0) for half in split(call.batch)]
             case Verdict.FAIL:
@@ -195,7 +201,6 @@ class Router:
             now_s = asyncio.get_running_loop().time()
             waits_s = [max(0.0, endpoint.throttle.limiter.cooling_until_s - now_s) for endpoint in open_]
             chosen = open_[0] if waits_s[0] <= _PATIENCE_S else open_[waits_s.index(min(waits_s))]
-        self.fallbacks += chosen is not self._endpoints[0]
         return chosen
 
     def _why_closed(self) -> str:
@@ -217,6 +222,7 @@ class Router:
 
     def _note(self, endpoint: Endpoint, call: _Call, slot: Slot, reply: Reply) -> None:
         now_s = asyncio.get_running_loop().time()
+        self.fallbacks += endpoint is not self._endpoints[0]
         if reply.outcome is Outcome.OK:
             self.failing.clear()
             self._budget.on_success()

@@ -88,7 +88,7 @@ def useful_concurrency(latency_s: float, units_per_call: dict[str, float], quota
 
 
 def _time_to_serve(demand: Demand, supply: Supply) -> float:
-    """All slots busy from the start on; calls that an outage finds in progress go on, the longest call's time at most."""
+    """All slots busy from the start on; what an outage finds in progress goes on, for `longest_s` at most."""
     pauses = [
         replace(change, at_s=min(change.at_s + demand.longest_s, change.until_s))
         for change in supply.changes

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from tagspace_lab.records import Quota, RateLimit
@@ -72,6 +73,7 @@ def is_exhausted(body: Any) -> bool:
     )
 
 
+@lru_cache(1_000)
 def _vendor_field(name: str) -> tuple[str, str] | None:
     """('requests', 'limit') of `x-ratelimit-limit-requests` and of `anthropic-ratelimit-requests-limit`."""
     if "-ratelimit-" not in name or (match := _VENDOR.match(name)) is None:

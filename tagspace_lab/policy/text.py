@@ -18,7 +18,7 @@ from unicodedata import normalize
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-__all__ = ["MAX_CHARS", "cut", "estimate_tokens", "normalise", "plain_text"]
+__all__ = ["MAX_CHARS", "cut", "estimate_tokens", "normalise", "page_text", "plain_text"]
 
 MAX_CHARS = 1_000_000
 _PIECE_TAGS = 1_000
@@ -38,6 +38,7 @@ _BLOCKS = frozenset(
 )
 _CELLS = frozenset({"td", "th"})
 _CODE = frozenset({"pre", "ac:plain-text-body"})
+_READ_BLOCKS = _BLOCKS - _CODE
 _DROPPED = frozenset("script style head template iframe noembed noframes svg math ac:task-id ac:placeholder".split())
 _SEEN_PARAMETERS = frozenset({"title", "key"})
 
@@ -61,9 +62,17 @@ def plain_text(body: str) -> str:
     return _LINE.join(filter(None, lines))
 
 
+def page_text(body: str) -> str:
+    """What a prompt shows of a page's body, and its cache key is made of: its plain text, normalised."""
+    return normalise(plain_text(body))
+
+
 def normalise(text: str) -> str:
     """`text` as a cache key sees it: Unicode NFC, every run of white space one blank. Idempotent."""
-    return " ".join(normalize("NFC", text).split())
+    line = normalize("NFC", text).replace(_LINE, " ")
+    # Of all white space only the blank is printable: what is well spaced already need not be split into words.
+    is_tidy = line.isprintable() and "  " not in line and line == line.strip()
+    return line if is_tidy else " ".join(line.split())
 
 
 def estimate_tokens(text: str) -> int:
@@ -160,6 +169,10 @@ def _read(root: LexborNode, parts: list[str], max_nodes: int) -> int:
         tag = node.tag
         if tag == "-text":
             _add_text(node, parts)
+        elif tag in _READ_BLOCKS:
+            # Confluence wraps the text of a cell in <p>: the first block of a cell begins no line.
+            if not (parts and parts[-1] == _CELL):
+                parts.append(_LINE)
         elif tag in _CELLS:
             parts.append(_CELL)
         elif (shown := _shown_whole(node, tag)) is not None:
@@ -168,10 +181,6 @@ def _read(root: LexborNode, parts: list[str], max_nodes: int) -> int:
             if after is None:
                 break
             resume_at = after.mem_id
-        elif tag in _BLOCKS:
-            # Confluence wraps the text of a cell in <p>: the first block of a cell begins no line.
-            if not (parts and parts[-1] == _CELL):
-                parts.append(_LINE)
         elif _follows_block(node):
             parts.append(_LINE)
     return count

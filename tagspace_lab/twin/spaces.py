@@ -28,7 +28,7 @@ import json
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from itertools import accumulate
 from math import exp, log
@@ -45,6 +45,7 @@ __all__ = ["SHIPPED", "GeneratedSpace", "Versioned", "history", "page_line", "sh
 SHIPPED = {"small": 15, "medium": 150, "large": 600}
 
 _FIRST_ID = 100_001
+_KEPT_PAGES = 1_000  # some 6 MB
 _LAST_DAY = 30
 _LONGEST = 65_000
 _MEAN_SECTION = 500  # characters
@@ -105,8 +106,9 @@ def _hash_lines(lines: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
+@cache
 def shipped_space(name: str) -> GeneratedSpace:
-    """A bundled space by name. No two share a page: each has a seed of its own."""
+    """A bundled space by name, the same object for everybody. No two share a page: each has a seed of its own."""
     if name not in SHIPPED:
         raise SnapshotError(f"no shipped space is called {name!r}; there are: {', '.join(SHIPPED)}")
     return GeneratedSpace(name, SHIPPED[name], seed=SHIPPED[name])
@@ -125,7 +127,11 @@ class _Plan:
 
 
 class GeneratedSpace:
-    """A space of `pages` pages, each made when it is asked for, the same for one seed in every process."""
+    """A space of `pages` pages, each made when it is asked for, the same for one seed in every process.
+
+    The first `_KEPT_PAGES` pages that are asked for stay, so that a space of that size is made once; the
+    others are made anew each time (a space is scanned in one order, where keeping the newest would help nobody).
+    """
 
     last_day = _LAST_DAY
     vocabulary: tuple[str, ...] = tuple(sorted(name for name, _ in TOPICS))
@@ -137,12 +143,17 @@ class GeneratedSpace:
         self.key = "".join(filter(str.isalnum, name.upper())) or "SPACE"
         self.seed = seed
         self._pages = pages
+        self._kept: dict[int, tuple[tuple[int, Page], ...]] = {}
 
     def __len__(self) -> int:
         return self._pages
 
     def __repr__(self) -> str:
         return f"GeneratedSpace({self.name!r}, {self._pages}, seed={self.seed})"
+
+    def __reduce__(self) -> tuple[type[GeneratedSpace], tuple[str, int, int]]:
+        """It travels to another process as its recipe."""
+        return type(self), (self.name, self._pages, self.seed)
 
     @cached_property
     def content_hash(self) -> str:
@@ -155,24 +166,32 @@ class GeneratedSpace:
         return index
 
     def gold(self, page_id: str) -> tuple[str, ...]:
-        return self._plan(self.index_of(page_id)).labels
+        index = self.index_of(page_id)
+        return self._kept[index][0][1].labels if index in self._kept else self._plan(index).labels
 
     def page(self, index: int, day: int = 0) -> Page:
         """Page `index` (0 to len - 1) as it stands on `day`; IndexError beyond the space."""
-        *_, (_, page) = self._versions(index, day)
-        return page
+        return next(page for since, page in reversed(self._versions(index)) if since <= max(day, 0))
 
     def history(self, index: int) -> list[tuple[int, Page]]:
-        return list(self._versions(index, self.last_day))
+        return list(self._versions(index))
 
-    def _versions(self, index: int, last_day: int) -> Iterator[tuple[int, Page]]:
-        if not 0 <= index < self._pages:
-            raise IndexError(f"page {index} of a space of {self._pages} pages")
+    def _versions(self, index: int) -> tuple[tuple[int, Page], ...]:
+        versions = self._kept.get(index)
+        if versions is None:
+            if not 0 <= index < self._pages:
+                raise IndexError(f"page {index} of a space of {self._pages} pages")
+            versions = tuple(self._make(index))
+            if len(self._kept) < _KEPT_PAGES:
+                self._kept[index] = versions
+        return versions
+
+    def _make(self, index: int) -> Iterator[tuple[int, Page]]:
         plan = self._plan(index)
         title, body = _written(plan)
         page = Page(str(_FIRST_ID + index), title, body, 1, plan.labels)
         yield 0, page
-        for day, changes in self._edits(index, last_day):
+        for day, changes in self._edits(index):
             body, version = page.body, page.version + 1
             if changes is None or plan.kind == "empty":
                 body = body + _MARKUP_EDIT
@@ -194,14 +213,12 @@ class GeneratedSpace:
         words = tuple(TOPICS[rank][1] for rank in ranks)
         return _Plan(kind, tuple(TOPICS[rank][0] for rank in ranks), words, rng, f"{words[0][0]} {index + 1}")
 
-    def _edits(self, index: int, last_day: int) -> Iterator[tuple[int, float | None]]:
-        """The edits up to `last_day`: the day, and what the new sentence is drawn from, or None if the text stays."""
-        if last_day <= 0:
-            return
+    def _edits(self, index: int) -> Iterator[tuple[int, float | None]]:
+        """All edits: the day, and what the new sentence is drawn from, or None if the text stays."""
         rng = Random(int.from_bytes(draw(self.seed, "edits", index)))  # noqa: S311
         gap = 1 / (_EDITS_PER_DAY * max(-log(1.0 - rng.random()), 1e-9))
         moment = -log(1.0 - rng.random()) * gap
-        while moment < min(last_day, self.last_day):
+        while moment < self.last_day:
             changes_text, what = rng.random() < _TEXT_SHARE, rng.random()
             yield int(moment) + 1, what if changes_text else None
             moment += -log(1.0 - rng.random()) * gap

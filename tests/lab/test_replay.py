@@ -70,16 +70,23 @@ def test_every_page_comes_out_once_in_every_scenario(scenario: str) -> None:
         assert 0 < run.best_bound_s <= run.bound_s <= run.makespan_s * 1.0001
 
 
-@pytest.mark.parametrize("throttle", ["fixed", "ladder", "learned"])
-def test_every_throttle_brings_every_page_out(throttle: str) -> None:
-    report = replay("medium", "blind-bucket", Settings(throttle=throttle, batch_size=1), runs=1, progress=False)
+FIXED, LADDER, LEARNED = (
+    Settings(throttle="fixed", batch_size=1),
+    Settings(throttle="ladder", batch_size=1),
+    Settings(throttle="learned", batch_size=1),
+)
+
+
+@pytest.mark.parametrize("settings", [FIXED, LADDER, LEARNED], ids=lambda settings: settings.throttle)
+def test_every_throttle_brings_every_page_out(settings: Settings) -> None:
+    report = replay("medium", "blind-bucket", settings, runs=1, progress=False)
     assert report.runs[0].pages == 150
 
 
 def test_learned_is_refused_far_less_than_what_teams_have() -> None:
     fixed, ladder, learned = (
-        replay("medium", "blind-bucket", Settings(throttle=name, batch_size=1), runs=1, progress=False).runs[0]
-        for name in ("fixed", "ladder", "learned")
+        replay("medium", "blind-bucket", settings, runs=1, progress=False).runs[0]
+        for settings in (FIXED, LADDER, LEARNED)
     )
     assert learned.rate_limit_errors <= 12
     assert learned.rate_limit_errors * 3 < min(fixed.rate_limit_errors, ladder.rate_limit_errors)

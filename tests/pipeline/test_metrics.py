@@ -11,9 +11,7 @@ from tagspace_lab.records import Attempt, Outcome
 from tests.fakes import examples
 
 
-def make(
-    started_s: float, ended_s: float, call: int = 1, number: int = 1, outcome: Outcome = Outcome.OK
-) -> Attempt:
+def make(started_s: float, ended_s: float, call: int = 1, number: int = 1, outcome: Outcome = Outcome.OK) -> Attempt:
     return Attempt(call, number, "primary", started_s, ended_s, outcome, 200, 1, 0, 0, 0, 0.0, 1, 1.0)
 
 
@@ -22,7 +20,12 @@ spans = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10)), max_size=12)
 
 def test_no_attempts_are_all_zeros() -> None:
     metrics = summarise_attempts([], 0)
-    assert (metrics.total_ai_calls, metrics.attempts, metrics.peak_concurrency, metrics.mean_concurrency) == (0, 0, 0, 0)
+    assert (metrics.total_ai_calls, metrics.attempts, metrics.peak_concurrency, metrics.mean_concurrency) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_prompts_retries_and_refusals_are_counted_apart() -> None:

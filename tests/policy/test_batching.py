@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def test_every_text_leaves_once_in_order_within_the_limits(tokens: list[int], ma
     for batch in batches:
         assert 1 <= len(batch) <= max_pages
         assert batch.tokens <= max_tokens or len(batch) == 1
-    for batch, after in zip(batches, batches[1:], strict=False):
+    for batch, after in pairwise(batches):
         is_full = len(batch) == max_pages or batch.tokens + after.texts[0].tokens > max_tokens
         assert is_full or batch.tokens >= max_tokens, "a batch was closed with room for the next text"
 

@@ -30,12 +30,16 @@ values = st.one_of(
     st.from_regex(r"[0-9]{1,400}(h|ms|m|s|us)?", fullmatch=True),
     st.from_regex(r'"x";[rtqw]=-?[0-9]{1,400}', fullmatch=True),
     st.from_regex(r"(Mon, )?[0-9]{1,25} Jan [0-9]{1,25} [0-9]{1,20}:00:00 [+-][0-9]{1,25}", fullmatch=True),
-    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-9]{2})?(Z|[+-][0-9]{2}:00)?", fullmatch=True),
+    st.from_regex(
+        r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-9]{2})?(Z|[+-][0-9]{2}:00)?", fullmatch=True
+    ),
 )
 bodies = st.recursive(
     st.none() | st.floats() | st.text(max_size=20) | values.map("try again in {}".format),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["error", "message", "retryDelay", "code", "quotaId"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["error", "message", "retryDelay", "code", "quotaId"]), inner)
+    ),
     max_leaves=8,
 )
 
@@ -124,7 +128,8 @@ def test_anthropic_states_instants_by_unit() -> None:
 )
 def test_reset_is_read_as_instant_epoch_or_seconds(reset: str, seconds: float) -> None:
     quota = read(x_ratelimit_limit="100", x_ratelimit_remaining="3", x_ratelimit_reset=reset).quotas["requests"]
-    assert quota == Quota(100, 3, pytest.approx(seconds))
+    assert (quota.limit, quota.remaining) == (100, 3)
+    assert quota.reset_s == pytest.approx(seconds)
 
 
 def test_ietf_draft_states_requests() -> None:
@@ -193,7 +198,8 @@ def test_remaining_is_never_above_the_limit() -> None:
 
 def test_infinite_numbers_are_not_stated() -> None:
     huge = "9" * 400
-    assert read(ratelimit=f'"x";r={huge}', ratelimit_policy=f'"x";q={huge}', x_ratelimit_limit_tokens=huge) == RateLimit()
+    stated = read(ratelimit=f'"x";r={huge}', ratelimit_policy=f'"x";q={huge}', x_ratelimit_limit_tokens=huge)
+    assert stated == RateLimit()
     assert read(x_ratelimit_limit="1", x_ratelimit_reset=f"{huge}h").quotas["requests"].reset_s is None
 
 

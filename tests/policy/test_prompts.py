@@ -37,7 +37,7 @@ def check_shape(text: str, rules: LabelRules = RULES) -> dict[str, tuple[str, ..
     assert sorted([*answer.labels, *answer.missing]) == list(IDS)
     assert bool(answer.problem) == bool(answer.missing)
     for labels in answer.labels.values():
-        assert 1 <= len(labels) <= rules.max_labels
+        assert len(labels) <= rules.max_labels
         assert len(set(labels)) == len(labels)
         assert not rules.vocabulary or set(labels) <= set(rules.vocabulary)
     return answer.labels
@@ -57,7 +57,9 @@ def test_no_json_crashes_the_reader_or_names_a_page_that_was_not_asked(document:
     check_shape(json.dumps(document), OPEN_RULES)
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, '{"pages":' * 200_000, "9" * 6_000, '{"pages": [{"id": ' + "9" * 6_000])
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"pages":' * 200_000, '[{"id":' * 200_000, "9" * 6_000, '[{"id":' + "9" * 6_000]
+)
 def test_text_meant_to_exhaust_the_parser_is_no_answer(text: str) -> None:
     assert parse_answer(text, IDS, RULES).missing == IDS
 
@@ -98,6 +100,11 @@ def test_page_named_twice_counts_only_if_both_agree() -> None:
 
     assert read("alpha", "Alpha") == {"1000": ("alpha",)}
     assert read("alpha", "beta") == read("alpha", "beta", "alpha") == read("alpha", "nonsense") == {}
+
+
+def test_empty_list_is_an_answer_and_a_list_of_illegal_labels_is_none() -> None:
+    assert check_shape('{"pages": [{"id": "1000", "labels": []}]}') == {"1000": ()}
+    assert check_shape('{"pages": [{"id": "1000", "labels": ["nonsense"]}]}') == {}
 
 
 @pytest.mark.parametrize(

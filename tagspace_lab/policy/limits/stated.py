@@ -64,7 +64,7 @@ class StatedQuotas:
 
     def _unknown(self, start: Start, unit: str, knows_until_s: float) -> float:
         """What a call in progress will still take of a quota whose statement knows of calls until then."""
-        if start.at_s > knows_until_s:
+        if start.at_s >= knows_until_s:
             return self._units(start.cost, unit)
         return start.cost.output_tokens if unit in ("tokens", "output_tokens") else 0.0
 
