@@ -129,7 +129,7 @@ class Report:
 
     @cached_property
     def space(self) -> dict[str, Any]:
-        """Name, key, number of pages and content hash of the space; every page is read for the hash, when first asked."""
+        """Name, key, number of pages and content hash of the space; the hash, when first asked, reads every page."""
         source = self.source
         return {"name": source.name, "key": source.key, "pages": len(source), "content_hash": source.content_hash}
 

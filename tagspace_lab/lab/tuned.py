@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
 from tagspace_lab.lab.profiles import Provenance, write_profile
 from tagspace_lab.lab.verify import Verification
@@ -33,7 +34,7 @@ class Trial:
     verdict: Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tuned:
     """The result of a study. Every number but those of `trials` was measured on seeds that the study never saw.
 
@@ -148,13 +149,13 @@ class Tuned:
 
         return plot_trials(self, ax=ax)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.overview().to_string()}\n{self.verdict()}"
 
     def _repr_html_(self) -> str:
         proof = self.verification
         title = f"{proof.space['name']} on {proof.scenario['name']}: {len(self.history)} trials"
-        return f"<p><b>{title}</b></p>{self.overview().to_html()}<p>{self.verdict()}</p>"
+        return render_card(title, self.overview(), [self.verdict()])
 
     def _spans(self, run: int) -> tuple[float, float, float]:
         """Median makespans of one run before and after, and the best bound of any settings, in s."""

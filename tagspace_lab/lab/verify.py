@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.objective import pool
 from tagspace_lab.lab.replay import as_settings
 from tagspace_lab.lab.report import RunSummary
@@ -39,7 +40,7 @@ def draw_seeds(purpose: str, seed: int, count: int) -> list[int]:
     return [len(STREAMS) * (1000 * seed + number) + STREAMS.index(purpose) for number in range(count)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verification:
     """Two settings on the same seeds: `before` and `after` hold, seed by seed, the summaries of each run.
 
@@ -121,12 +122,12 @@ class Verification:
         why = more if self._more_errors > 0 else "that may be chance" if high > 0 else "it is not faster"
         return f"{self.names[1]} does not hold against {self.names[0]}: it saves {worded}; {why}."
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.overview().to_string()}\n{self.verdict()}"
 
     def _repr_html_(self) -> str:
         title = f"{self.space['name']}: {self.space['pages']} pages, scenario {self.scenario['name']}"
-        return f"<p><b>{title}</b></p>{self.overview().to_html()}<p>{self.verdict()}</p>"
+        return render_card(title, self.overview(), [self.verdict()])
 
     def _comparison(self, run: int | None) -> Comparison:
         return compare(_makespans(self.before, run), _makespans(self.after, run))

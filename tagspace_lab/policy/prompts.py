@@ -29,6 +29,7 @@ _LABEL_OUTPUT_TOKENS = 12
 _PAGE_OUTPUT_TOKENS = 30
 # Confluence refuses these in a label, and splits a name at a space (FACTS: Confluence, Cloud).
 _ILLEGAL = str.maketrans(dict.fromkeys(":;.,?&[]()#^*@!\"'`", ""))
+_PAGE = '{"id": %s, "title": %s, "text": %s}'
 _PAGE_LIST = re.compile(r'\[\s*\{\s*"')
 
 _TASK = """\
@@ -121,7 +122,7 @@ class Prompt:
 
 
 def build_prompt(batch: Batch, rules: LabelRules, failures: int = 0) -> Prompt:
-    """The prompt that asks for the labels of every page of `batch`; after failures the answer is given more room."""
+    """The prompt that asks for the labels of every page of `batch`; after failures the answer has more room."""
     count = len(batch)
     intro = "Label this 1 page." if count == 1 else f"Label these {count} pages."
     page_tokens = _PAGE_OUTPUT_TOKENS + _LABEL_OUTPUT_TOKENS * rules.max_labels
@@ -138,10 +139,8 @@ def build_prompt(batch: Batch, rules: LabelRules, failures: int = 0) -> Prompt:
 
 def _dump(texts: Iterable[Text]) -> str:
     """The pages as json.dumps words them, in an eighth of its time: most of a prompt is the pages' texts."""
-    pages = (
-        f'{{"id": {_quote(text.page_id)}, "title": {_quote(text.title)}, "text": {_quote(text.text)}}}' for text in texts
-    )
-    return f"[{', '.join(pages)}]"
+    parts = ((_quote(text.page_id), _quote(text.title), _quote(text.text)) for text in texts)
+    return f"[{', '.join(_PAGE % part for part in parts)}]"
 
 
 def _quote(text: str) -> str:

@@ -46,6 +46,7 @@ SHIPPED = {"small": 15, "medium": 150, "large": 600}
 
 _FIRST_ID = 100_001
 _KEPT_PAGES = 1_000  # some 6 MB
+_KEPT_LABELS = 100_000  # some 20 MB
 _LAST_DAY = 30
 _LONGEST = 65_000
 _MEAN_SECTION = 500  # characters
@@ -129,8 +130,8 @@ class _Plan:
 class GeneratedSpace:
     """A space of `pages` pages, each made when it is asked for, the same for one seed in every process.
 
-    The first `_KEPT_PAGES` pages that are asked for stay, so that a space of that size is made once; the
-    others are made anew each time (a space is scanned in one order, where keeping the newest would help nobody).
+    The first `_KEPT_PAGES` pages that are asked for stay, and the labels of more, so that a space of that size is
+    made once; others are made anew each time. (A space is scanned in one order: keeping the newest would not help.)
     """
 
     last_day = _LAST_DAY
@@ -144,6 +145,7 @@ class GeneratedSpace:
         self.seed = seed
         self._pages = pages
         self._kept: dict[int, tuple[tuple[int, Page], ...]] = {}
+        self._labels: dict[int, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return self._pages
@@ -167,7 +169,8 @@ class GeneratedSpace:
 
     def gold(self, page_id: str) -> tuple[str, ...]:
         index = self.index_of(page_id)
-        return self._kept[index][0][1].labels if index in self._kept else self._plan(index).labels
+        labels = self._labels.get(index)
+        return self._plan(index).labels if labels is None else labels
 
     def page(self, index: int, day: int = 0) -> Page:
         """Page `index` (0 to len - 1) as it stands on `day`; IndexError beyond the space."""
@@ -184,6 +187,8 @@ class GeneratedSpace:
             versions = tuple(self._make(index))
             if len(self._kept) < _KEPT_PAGES:
                 self._kept[index] = versions
+            if len(self._labels) < _KEPT_LABELS:
+                self._labels[index] = versions[0][1].labels
         return versions
 
     def _make(self, index: int) -> Iterator[tuple[int, Page]]:

@@ -140,8 +140,9 @@ class Learned:
         asked_s = reply.rate_limit.retry_after_s
         if asked_s is not None:
             return asked_s + min(1.0, 0.1 * asked_s) * self._rng.random()
-        wait_s = max(_FIRST_WAIT_S, self._grace_s) * 2.0 ** max(0, self._refusals - 1)
-        return max(min(_LONGEST_WAIT_S, wait_s), self._gap_s(start.cost))
+        gap_s = self._gap_s(start.cost)
+        first_s = gap_s if self._requests.is_known and gap_s else max(_FIRST_WAIT_S, self._grace_s)
+        return max(gap_s, min(_LONGEST_WAIT_S, first_s * 2.0 ** min(self._refusals - 1, 20)))
 
     def _gap_s(self, cost: Cost) -> float:
         """Seconds from one start to the next, at the pace of whatever it is that is limited."""

@@ -3,8 +3,9 @@
 A stated quota only caps. What the statement cannot know yet is taken off: calls that were sent after
 it, and the output of those in progress, which many providers charge at their end. Whether a response
 states the quota of its own instant or that of its request's arrival is not documented anywhere; the
-former is believed until a refusal contradicts it, then calls sent since the arrival are taken off too. A quota that refills bit by bit (a bucket) is told
-from one that refills all at once (a window) by how its reset instant moves while it is used.
+former is believed until a refusal contradicts it, then calls sent since the arrival are taken off too.
+A quota that refills bit by bit (a bucket) is told from one that refills all at once (a window) by how
+its reset instant moves while it is used.
 
 No clock here: time arrives as `now_s`.
 """

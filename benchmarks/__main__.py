@@ -1,0 +1,60 @@
+"""Measure all topics, or those that are named; show a table; write RESULTS.md when all were measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import digitalgov, growth, imports, replays, wall_clock
+from benchmarks.figures import Figure
+
+_TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "imports": imports.measure,
+    "replays": replays.measure,
+    "growth": growth.measure,
+    "digitalgov": digitalgov.measure,
+    "wall-clock": wall_clock.measure,
+}
+_PACKAGES = ("tagspace-lab", "httpx", "starlette", "uvicorn", "pydantic", "selectolax", "pandas")
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_HEAD = """\
+# What was measured
+
+`make bench` writes this file. CPU times are the best of several fresh processes, each after its imports; what
+else the machine was doing can only have made them longer.
+
+"""
+
+
+def main(names: Sequence[str]) -> int:
+    """The exit code: 1 if a figure was missed, 2 for a name that is not a topic."""
+    if unknown := [name for name in names if name not in _TOPICS]:
+        print(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(_TOPICS)}", file=sys.stderr)
+        return 2
+    figures = []
+    for name in names or _TOPICS:
+        for figure in _TOPICS[name]():
+            figures.append(figure)
+            print(f"{figure.verdict:8}{figure.what}: {figure.measured} ({figure.target or 'no target'})", flush=True)
+    if not names:
+        _RESULTS.write_text(_HEAD + _table(figures) + f"\n{_versions()}\n", encoding="utf-8")
+    return 1 if any(figure.holds is False for figure in figures) else 0
+
+
+def _table(figures: Sequence[Figure]) -> str:
+    rows = [("figure", "target", "measured", ""), ("---",) * 4]
+    rows += [(figure.what, figure.target, figure.measured, figure.verdict) for figure in figures]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _versions() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} processors; {packages}."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,312 @@
+"""The commands in this process: what they print where, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tagspace_lab import __version__
+from tagspace_lab.cli import files
+from tagspace_lab.cli.app import app, main
+from tagspace_lab.errors import InputError, ProviderError
+
+COMMANDS = (
+    *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
+    *("snapshot folder", "snapshot generate", "profile show", "profile diff", "profile check"),
+)
+WRONG_INPUT: tuple[tuple[str, str], ...] = (
+    ("replay nosuch", "no space 'nosuch'"),
+    ("replay small --scenario nosuch", "no scenario 'nosuch'"),
+    ("replay small --profile nosuch", "shipped: conservative, default"),
+    ("replay small --profile nosuch.env", "nosuch.env cannot be read"),
+    ("replay small --runs 0", "'--runs': '0'; allowed: an integer from 1"),
+    ("replay small --runs -1", "'--runs': '-1'; allowed: an integer from 1"),
+    ("replay small --seed 1.5", "'--seed': '1.5'; allowed: an integer from 0"),
+    ("replay small --nosuch", "--nosuch"),
+    ("replay", "SPACE"),
+    ("repaly small", "replay"),
+    ("sweep small", "--batch-size"),
+    ("sweep small --batch-size 0,5", "--batch-size '0,5' holds '0'; allowed: an integer from 1 to 50"),
+    ("sweep small --batch-size 5,,6", "holds ''"),
+    ("sweep small --concurrency 2,x", "--concurrency '2,x' holds 'x'; allowed: an integer from 1 to 100"),
+    ("sweep small --batch-size 5 --jobs 0", "'--jobs': '0'"),
+    ("tune small", "--output"),
+    ("tune small -o /proc/nosuch/tuned.env", "cannot be written"),
+    ("tune small -o t.env --max-f1-loss 2", "'--max-f1-loss': '2'; allowed: a number from 0 to 1"),
+    ("tune small -o t.env --trials 0", "'--trials': '0'"),
+    ("verify nosuch.env small", "nosuch.env cannot be read"),
+    ("profile check nosuch.env", "nosuch.env cannot be read"),
+    ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
+    ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
+    ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
+    ("scenarios nosuch", "no scenario 'nosuch'"),
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def run(line: str) -> Result:
+    return CliRunner().invoke(app, line.split())
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, target: str, error: BaseException) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(target, fail)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_examples_whose_options_exist(command: str) -> None:
+    result = run(f"{command} --help")
+    text, _, lines = result.stdout.partition("Examples:\n")
+    assert result.exit_code == 0
+    assert lines
+    for example in lines.splitlines():
+        if f"tagspace-lab {command}" in example:
+            assert set(re.findall(r" (--?[a-z-]+)", example)) - {"--no-browser", "--port"} <= set(
+                re.findall(r"--?[a-z][a-z-]*", text)
+            )
+    assert f"tagspace-lab {command}" in lines
+
+
+def test_version_is_shown() -> None:
+    assert run("--version").stdout == f"tagspace-lab {__version__}\n"
+
+
+@pytest.mark.parametrize(("line", "words"), WRONG_INPUT)
+def test_wrong_input_is_told_and_ends_with_2(line: str, words: str, folder: Path) -> None:
+    result = run(line)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(folder.iterdir())
+
+
+def test_replay_prints_the_documented_object() -> None:
+    result = run("replay small --json")
+    document = json.loads(result.stdout)
+    words = set(re.findall(r"\w+", run("replay --help").stdout))
+    assert (result.exit_code, result.stderr.count("Traceback")) == (0, 0)
+    assert set(document) | set(document["runs"][0]) <= words
+    assert [run["pages"] for run in document["runs"]] == [15, 15]
+
+
+def test_replay_shows_a_table_and_keeps_notes_off_standard_output() -> None:
+    result = run("replay small --runs 1 --baseline")
+    assert "makespan" in result.stdout
+    assert "the way of before" in result.stdout
+    assert "Note:" not in result.stdout
+    assert "Note: " in result.stderr
+
+
+def test_replay_with_failed_pages_ends_with_1(folder: Path) -> None:
+    scenario = Path("broken.toml")
+    scenario.write_text(
+        'name = "broken"\ndescription = "x"\nsource = "x"\n[provider.faults]\nmalformed_share = 1.0\n', "utf-8"
+    )
+    result = run("replay small --scenario broken.toml --runs 1 --json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["runs"][0]["errors"] > 0
+
+
+@pytest.mark.parametrize("line", ["scenarios", "replay small --runs 1", "sweep small --batch-size 5,10 --runs 1"])
+def test_tables_fit_a_narrow_terminal(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    result = run(line)
+    assert max(map(len, result.stdout.splitlines())) <= 60
+    assert "\x1b" not in result.stdout
+
+
+def test_sweep_writes_all_rows_and_shows_one_a_combination(folder: Path) -> None:
+    result = run("sweep small --batch-size 5,10 --runs 1 --seeds 2 -o out/grid.csv")
+    rows = (folder / "out/grid.csv").read_text().splitlines()
+    assert result.exit_code == 0
+    assert rows[0].startswith("batch_size,seed,run,pages")
+    assert len(rows) == 5
+    assert "Shortest over all runs: batch " in result.stderr
+    assert len(re.findall(r"^ *(5|10) ", result.stdout, re.MULTILINE)) == 2
+
+
+def test_sweep_prints_the_documented_object() -> None:
+    document = json.loads(run("sweep small --cache-size 5 --runs 1 --json").stdout)
+    words = set(re.findall(r"\w+", run("sweep --help").stdout))
+    assert set(document) <= words
+    assert document["rows"][0]["cache_size"] == 5
+
+
+def test_existing_output_is_refused_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "kept").write_text("mine")
+    fail_with(monkeypatch, "tagspace_lab.lab.tune.tune", AssertionError("time was spent"))
+    fail_with(monkeypatch, "tagspace_lab.lab.sweep.sweep", AssertionError("time was spent"))
+    for line in ("tune small -o kept", "sweep small --batch-size 5 -o kept", "snapshot generate --pages 3 -o kept"):
+        result = run(line)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "kept exists" in result.stderr
+        assert "--force" in result.stderr
+    assert (folder / "kept").read_text() == "mine"
+
+
+def test_draft_is_removed_when_writing_fails(folder: Path) -> None:
+    with pytest.raises(ValueError), files.replacing(folder / "new.csv") as draft:
+        draft.write_text("half", newline="not a newline")
+    assert not list(folder.iterdir())
+
+
+def test_writability_is_tried_without_a_trace(folder: Path) -> None:
+    files.check_writable(folder / "a/b/c.csv", force=False)
+    assert not list(folder.iterdir())
+    (folder / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        files.check_writable(folder / "file/c.csv", force=False)
+
+
+def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> None:
+    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --max-errors 99 --json")
+    words = set(re.findall(r"\w+", run("tune --help").stdout))
+    assert tuned.exit_code == 0
+    assert set(json.loads(tuned.stdout)) <= words
+    assert (folder / "studies/t.journal").exists()
+    assert "Wrote" not in tuned.stdout
+    assert run("profile check t.env").exit_code == 0
+    verified = run("verify t.env small --seeds 2 --runs 1 --json")
+    document = json.loads(verified.stdout)
+    assert verified.exit_code == (0 if document["holds"] else 1)
+    assert set(document) | set(document["runs"][0]) <= set(re.findall(r"\w+", run("verify --help").stdout)) | {
+        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "f1", "errors")
+    }
+
+
+def test_profile_that_changes_nothing_does_not_hold() -> None:
+    result = run("verify default small --seeds 2 --runs 1")
+    assert result.exit_code == 1
+    assert "does not hold" in result.stdout
+
+
+def test_profile_check_lists_every_problem(folder: Path) -> None:
+    (folder / "bad.env").write_text("TAG_SPACE_BATCH_SIZE='8'\nTAG_SPACE_CACHE_SIZE=\n")
+    result = run("profile check default bad.env")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        "bad.env:1: has a quoted value; remove the quotes: docker keeps them in the value",
+        "bad.env:2: has no value; give a value, or remove the line",
+    ]
+
+
+def test_profile_show_and_diff_name_the_variables() -> None:
+    assert "TAG_SPACE_BATCH_SIZE" in run("profile show default conservative").stdout
+    assert "TAG_SPACE_BATCH_SIZE" in run("profile diff default conservative").stdout
+    same = run("profile diff default default")
+    assert (same.exit_code, same.stdout) == (0, "")
+
+
+def test_scenarios_lists_and_shows() -> None:
+    listed = json.loads(run("scenarios --json").stdout)["scenarios"]
+    assert "openai-tier1" in {scenario["name"] for scenario in listed}
+    assert "provider.limits.requests_per_min" in run("scenarios openai-tier1").stdout
+
+
+def test_snapshots_are_made_and_replayed(folder: Path) -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs/a.md").write_text("---\ntags: [cats]\n---\n# A\n\nAll about cats.\n")
+    (folder / "docs/b.html").write_text("<h1>B</h1><p>Nothing of the kind.</p>")
+    made = run("snapshot folder docs -o docs.gz")
+    assert (made.exit_code, made.stdout) == (0, "")
+    assert "2 pages, 1 of them with gold labels" in made.stderr
+    assert run("snapshot generate --pages 3 --seed 2 -o g.gz").exit_code == 0
+    assert json.loads(run("replay g.gz --runs 1 --json").stdout)["space"]["pages"] == 3
+
+
+def test_truncated_snapshot_is_refused_with_the_line(folder: Path) -> None:
+    run("snapshot generate --pages 30 -o g.gz")
+    (folder / "g.gz").write_bytes((folder / "g.gz").read_bytes()[:-200])
+    result = run("replay g.gz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(r"g\.gz: line \d+", result.stderr)
+
+
+def test_service_that_fails_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, "tagspace_lab.lab.replay.replay", ProviderError("no provider answers"))
+    result = run("replay small")
+    assert (result.exit_code, result.stderr) == (1, "Error: no provider answers\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "f.csv"), "f.csv: No space left on device; free some space"),
+        (PermissionError(13, "Permission denied", "f.csv"), "f.csv: Permission denied; name a file in a folder"),
+    ],
+)
+def test_full_disk_and_forbidden_folder_are_told_with_the_cure(
+    error: OSError, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, "tagspace_lab.lab.replay.replay", error)
+    result = run("replay small")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "nothing was written"),
+        (KeyboardInterrupt("Interrupted: 3 trials are kept."), "Interrupted: 3 trials are kept."),
+    ],
+)
+def test_interrupt_says_what_was_kept_and_ends_with_130(
+    error: KeyboardInterrupt, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, "tagspace_lab.lab.tune.tune", error)
+    result = run("tune small -o t.env")
+    assert result.exit_code == 130
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_defect_shows_its_traceback_only_on_request(
+    debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, "tagspace_lab.lab.replay.replay", ZeroDivisionError("oh"))
+    monkeypatch.setenv("TAGSPACE_DEBUG", "1" if debug else "")
+    monkeypatch.setattr(sys, "argv", ["tagspace-lab", "replay", "small"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer replaces
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code == 1
+    assert "ZeroDivisionError: oh" in told
+    assert ("Traceback" in told) is debug
+
+
+def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr("tagspace_lab.cli.notebooks._notebooks", lambda: Path("books"))
+    monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: object())
+    monkeypatch.setattr("os.execv", lambda path, arguments: calls.append(arguments))
+    assert run("lab --no-browser --port 9").exit_code == 0
+    assert calls == [[sys.executable, "-m", "jupyterlab", "--no-browser", "--port", "9", "books"]]
+
+
+def test_lab_without_jupyterlab_or_notebooks_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: None)
+    monkeypatch.setattr("tagspace_lab.cli.notebooks.shipped_dir", lambda: tmp_path / "data")
+    absent = run("lab")
+    assert absent.exit_code == 2
+    assert "come with the repository" in absent.stderr
+    (tmp_path / "notebooks").mkdir()
+    missing = run("lab")
+    assert missing.exit_code == 2
+    assert "pip install 'tagspace-lab[lab]'" in missing.stderr
