@@ -181,7 +181,7 @@ class Job:
 
     def _endpoint(self, number: int) -> Endpoint:
         settings = self.settings
-        made = make_limiter(settings.throttle, settings.ai_concurrency, settings.max_ai_concurrency, random.Random(0))
+        made = make_limiter(settings, random.Random(0))
         limiter = self.limiters[number] if number < len(self.limiters) else made
         model = self.fallback if number and self.fallback else self.model
         return Endpoint(("primary", "fallback")[number], model, Throttle(limiter))

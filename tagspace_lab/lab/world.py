@@ -171,7 +171,7 @@ class _Wiring:
 
     def _endpoint(self, name: str, provider: Provider, path: str) -> Endpoint:
         settings = self.settings
-        limiter = make_limiter(settings.throttle, settings.ai_concurrency, settings.max_ai_concurrency, self._rng(name))
+        limiter = make_limiter(settings, self._rng(name))
         client = AnthropicModel if provider.headers == "anthropic" else OpenAIModel
         model: Model = client(
             self.http, f"{self.base_url}{path}", _MODEL_NAME, _KEY, settings.request_timeout_s, self.clock

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tagspace_lab.pipeline.throttle import Closed, Slot, Throttle
 from tagspace_lab.policy.limits import make_limiter
 from tagspace_lab.records import Cost, Outcome
+from tagspace_lab.settings import Settings
 from tagspace_lab.twin.clock import run_virtual
 from tagspace_lab.twin.quotas import Charge, Gate
 from tagspace_lab.twin.schema import Limits
@@ -232,7 +233,7 @@ LIMITS = {
 def test_learned_limiter_comes_near_the_bound_with_few_refusals(
     name: str, latency_s: float, bound_s: float, least: float
 ) -> None:
-    throttle = Throttle(make_limiter("learned", 3, 20, random.Random(0)))
+    throttle = Throttle(make_limiter(Settings(max_ai_concurrency=20), random.Random(0)))
     gate, refusals, ends_s = Gate(LIMITS[name]), list[float](), list[float]()
 
     async def call(turn: int) -> None:

@@ -156,6 +156,23 @@ def test_page_stays_inside_its_own_string(words: str, title: str) -> None:
     assert [page["id"] for page in json.loads(data)] == ["1000", "1001"]
 
 
+@examples(100)
+@given(st.text(), st.text())
+def test_pages_are_worded_as_json_words_them(words: str, title: str) -> None:
+    text = replace(make_text(0, words=words or "x"), title=title)
+    _, data = build_prompt(Batch((text, text)), RULES).user.split("\n", 1)
+    page = {"id": text.page_id, "title": title, "text": text.text}
+    assert data == json.dumps([page, page], ensure_ascii=False)
+
+
+def test_no_half_of_a_surrogate_pair_reaches_the_wire() -> None:
+    rules = LabelRules(("alpha\ud800",))
+    prompt = build_prompt(Batch((make_text(0, words="a\udfffb"),)), rules)
+    sent = f"{prompt.system}{prompt.user}{json.dumps(prompt.schema, ensure_ascii=False)}"
+    assert sent.encode().decode() == sent
+    assert '"text": "a?b"' in prompt.user
+
+
 def test_key_names_all_that_changes_the_answer() -> None:
     key = text_key("title", "text", RULES, "model")
     assert key == text_key("title", "text", LabelRules(RULES.vocabulary, 2), "model")

@@ -129,6 +129,11 @@ def test_normalise_is_idempotent_and_folds(text: str) -> None:
     assert unicodedata.is_normalized("NFC", folded)
 
 
+@given(st.text(alphabet=st.sampled_from("ab \n\t\x1f\xa0\xad\u2028\u3000")))
+def test_normalise_leaves_one_blank_for_any_white_space(text: str) -> None:
+    assert normalise(text) == " ".join(text.split())
+
+
 def test_normalise_joins_what_looks_the_same() -> None:
     assert normalise(" cafe\u0301\n\tau  lait ") == normalise("café au lait")
 

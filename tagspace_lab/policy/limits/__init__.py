@@ -16,16 +16,17 @@ from tagspace_lab.policy.limits.fixed import Fixed
 from tagspace_lab.policy.limits.ladder import Ladder
 from tagspace_lab.policy.limits.learned import Learned
 from tagspace_lab.policy.limits.protocol import Limiter, Start
+from tagspace_lab.settings import Settings
 
 __all__ = ["LIMITERS", "Fixed", "Ladder", "Learned", "Limiter", "Start", "make_limiter"]
 
-LIMITERS: dict[str, Callable[[int, int, random.Random], Limiter]] = {
+LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "fixed": Fixed,
     "ladder": Ladder,
     "learned": Learned,
 }
 
 
-def make_limiter(name: str, concurrency: int, max_concurrency: int, rng: random.Random) -> Limiter:
-    """The limiter that `TAG_SPACE_THROTTLE` names, starting at `concurrency` calls in flight."""
-    return LIMITERS[name](concurrency, max_concurrency, rng)
+def make_limiter(settings: Settings, rng: random.Random) -> Limiter:
+    """The limiter that `TAG_SPACE_THROTTLE` names; `rng` is for its jitter."""
+    return LIMITERS[settings.throttle](settings, rng)

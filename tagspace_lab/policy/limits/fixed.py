@@ -7,6 +7,7 @@ import random
 
 from tagspace_lab.policy.limits.protocol import Start
 from tagspace_lab.records import Cost, Reply
+from tagspace_lab.settings import Settings
 
 __all__ = ["Fixed"]
 
@@ -18,8 +19,8 @@ class Fixed:
     8 s, less up to 25 % of jitter. It tries on until the give-up time ends the run.
     """
 
-    def __init__(self, concurrency: int, max_concurrency: int, rng: random.Random) -> None:
-        self._window = concurrency
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self._window = settings.ai_concurrency
         self._rng = rng
 
     @property

@@ -46,8 +46,8 @@ class _Anchor:
 class RateInterval:
     """One rate, in units (calls or tokens) a second: proven between `low` and `high`, paced at `pace`."""
 
-    def __init__(self) -> None:
-        self.low, self.high, self.pace = 0.0, math.inf, math.inf
+    def __init__(self, expected: float = math.inf) -> None:
+        self.low, self.high, self.pace = 0.0, math.inf, expected
         self.disproved = 0
         """How often the interval turned empty: this is not what is limited, or the limit has changed."""
         self._searching = False
@@ -60,7 +60,7 @@ class RateInterval:
     @property
     def is_known(self) -> bool:
         """Whether two refusals have bounded the rate."""
-        return math.isfinite(self.pace) and not self._searching
+        return math.isfinite(self.high) and not self._searching
 
     def on_start(self, units: float) -> None:
         self._sent += units

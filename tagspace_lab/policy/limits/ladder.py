@@ -7,6 +7,7 @@ import random
 
 from tagspace_lab.policy.limits.protocol import Start
 from tagspace_lab.records import Cost, Outcome, Reply
+from tagspace_lab.settings import Settings
 
 __all__ = ["Ladder"]
 
@@ -20,9 +21,9 @@ class Ladder:
     QUIET_S = 30.0
     DELAYS_S = (0.5, 1.0, 2.0)
 
-    def __init__(self, concurrency: int, max_concurrency: int, rng: random.Random) -> None:
-        self._window = concurrency
-        self._max_window = max_concurrency
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self._window = settings.ai_concurrency
+        self._max_window = settings.max_ai_concurrency
         self._changed_s = 0.0
 
     @property

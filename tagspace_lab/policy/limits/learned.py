@@ -10,7 +10,8 @@ Four things hold a call back, each with its own reason, and the latest of them c
   with every refusal in a row; then one call goes alone, and the others follow when it was not refused.
 
 One decrease for one congestion event: a refusal of a call that was sent before the last decrease
-teaches nothing more. Above the pace it probes sparingly, at intervals that double when they fail.
+teaches nothing more. A run that is told rates (`TAG_SPACE_REQUESTS_PER_MIN`, `_TOKENS_PER_MIN`) starts at their pace.
+Above the pace it probes sparingly, at intervals that double when they fail.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tagspace_lab.policy.limits.intervals import CapInterval, RateInterval
 from tagspace_lab.policy.limits.protocol import Start
 from tagspace_lab.policy.limits.stated import StatedQuotas
 from tagspace_lab.records import Cost, Outcome, RateLimit, Reply
+from tagspace_lab.settings import Settings
 
 __all__ = ["Learned"]
 
@@ -36,12 +38,12 @@ _IDLE_S = 5.0
 class Learned:
     """The default limiter: window, request rate and token rate learned together."""
 
-    def __init__(self, concurrency: int, max_concurrency: int, rng: random.Random) -> None:
-        self._window = float(concurrency)
-        self._max_window = max_concurrency
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self._window = float(settings.ai_concurrency)
+        self._max_window = settings.max_ai_concurrency
         self._rng = rng
-        self._requests = RateInterval()
-        self._tokens = RateInterval()
+        self._requests = RateInterval(_per_s(settings.requests_per_min))
+        self._tokens = RateInterval(_per_s(settings.tokens_per_min))
         self._cap = CapInterval()
         self._stated = StatedQuotas()
         self._next_s = 0.0  # the pace's next turn
@@ -146,6 +148,8 @@ class Learned:
 
     def _gap_s(self, cost: Cost) -> float:
         """Seconds from one start to the next, at the pace of whatever it is that is limited."""
+        if not self._has_been_refused:  # what an earlier run has learned of either
+            return max(1 / self._requests.pace, cost.tokens / self._tokens.pace)
         if self._limits_tokens:
             return cost.tokens / self._tokens.pace
         return 1 / self._requests.pace
@@ -172,3 +176,7 @@ class Learned:
     def _settle_probe(self, now_s: float) -> None:
         failed = self._raised_s > 0 and now_s - self._raised_s < self._probe_pace_s
         self._probe_pace_s = min(600.0, self._probe_pace_s * 2) if failed else _PROBE_S
+
+
+def _per_s(per_min: float | None) -> float:
+    return math.inf if per_min is None else per_min / 60

@@ -47,9 +47,7 @@ class StatedQuotas:
             self._scale = max(1.0, ratio, self._scale * _SCALE_DECAY)
         knows_until_s = start.at_s if self._states_arrival and not refused else now_s
         for unit, quota in self._quotas.items():
-            if (
-                not refused and unit not in reply.rate_limit.quotas
-            ):  # a failure that says nothing
+            if not refused and unit not in reply.rate_limit.quotas:  # a failure that says nothing
                 quota.charge(self._unknown(start, unit, quota.knows_until_s))
         for unit, stated in reply.rate_limit.quotas.items():
             if stated.remaining is not None:

@@ -7,13 +7,14 @@ import pytest
 
 from tagspace_lab.policy.limits import Fixed, Start
 from tagspace_lab.records import Cost
+from tagspace_lab.settings import Settings
 from tests.fakes import answered, refused
 
 COST = Cost(100, 10)
 
 
 def make(concurrency: int = 3) -> Fixed:
-    return Fixed(concurrency, 10, random.Random(0))
+    return Fixed(Settings(ai_concurrency=concurrency), random.Random(0))
 
 
 def test_window_is_constant_whatever_happens() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tagspace_lab.policy.limits import Learned, Start
 from tagspace_lab.records import Cost, Outcome, Quota, Reply
+from tagspace_lab.settings import Settings
 from tests.fakes import answered, examples, failed, refused
 
 COST = Cost(900, 100)
@@ -27,7 +28,8 @@ class Drive:
     """Starts calls as early as the limiter lets them, and ends them."""
 
     def __init__(self, concurrency: int = 3, max_concurrency: int = 10, seed: int = 0) -> None:
-        self.limiter = Learned(concurrency, max_concurrency, random.Random(seed))
+        settings = Settings(ai_concurrency=concurrency, max_ai_concurrency=max_concurrency)
+        self.limiter = Learned(settings, random.Random(seed))
         self.now_s = 0.0
         self.running: list[Start] = []
 
@@ -170,3 +172,19 @@ def test_waiting_and_cancelled_calls_teach_nothing() -> None:
         drive.end(Reply(Outcome.CANCELLED))
     assert drive.limiter.window == window
     assert drive.limiter.ready_at(drive.now_s, 0, COST) == drive.now_s
+
+
+def test_run_that_is_told_a_rate_starts_at_its_pace() -> None:
+    limiter = Learned(Settings(requests_per_min=60, tokens_per_min=None), random.Random(0))
+    limiter.on_start(Start(0.0, COST, 1))
+    assert limiter.ready_at(0.0, 1, COST) == pytest.approx(1.0)
+
+
+def test_rate_that_was_too_low_is_outgrown() -> None:
+    limiter, now_s = Learned(Settings(requests_per_min=60), random.Random(0)), 0.0
+    for _ in range(200):
+        now_s = limiter.ready_at(now_s, 0, COST)
+        start = Start(now_s, COST, 1)
+        limiter.on_start(start)
+        limiter.on_end(now_s, start, answered(["1"]))
+    assert limiter.ready_at(now_s, 0, COST) - now_s < 0.3
