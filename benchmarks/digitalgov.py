@@ -18,7 +18,7 @@ _PROCESSES = 3
 
 
 def measure() -> Iterator[Figure]:
-    target = f"< {_TARGET_S:g} s"
+    target = f"< {_TARGET_S:g} CPU s"
     if not _ARCHIVE.is_file():
         yield skipped(_WHAT, target, f"{_ARCHIVE.name} is not there")
         return
@@ -26,8 +26,8 @@ def measure() -> Iterator[Figure]:
         snapshot = fresh(_convert, folder)
         costs = [fresh(_replay, snapshot) for _ in range(_PROCESSES)]
     wall_s, cpu_s, load_s = (min(column) for column in list(zip(*costs, strict=True))[:3])
-    told = f"{wall_s:.2f} s ({cpu_s:.2f} CPU s; reading the file {load_s:.2f} s), {costs[0][3]:,} pages"
-    yield Figure(_WHAT, target, told, wall_s < _TARGET_S)
+    told = f"{cpu_s:.2f} CPU s ({wall_s:.2f} s by the wall, reading the file {load_s:.2f} s), {costs[0][3]:,} pages"
+    yield Figure(_WHAT, target, told, cpu_s < _TARGET_S)
 
 
 def _convert(folder: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from tagspace_lab.errors import InputError
 
 __all__ = [
+    "PROCESSORS",
     "AsJson",
     "Force",
     "Jobs",
@@ -27,6 +29,9 @@ __all__ = [
     "share",
     "whole",
 ]
+
+
+PROCESSORS = os.cpu_count() or 1
 
 
 def examples(*lines: str) -> str:

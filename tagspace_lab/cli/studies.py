@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tagspace_lab.cli.endings import FAILED
-from tagspace_lab.cli.files import check_writable, replacing
 from tagspace_lab.cli.options import (
+    PROCESSORS,
     AsJson,
     Force,
     Jobs,
@@ -89,6 +90,7 @@ def sweep(
     --json prints {space, scenario, seed, rows, notes}. Each of rows is a combination, seed and run:
     the varied settings, seed, and what each of runs holds in `replay --json`.
     """
+    from tagspace_lab.lab.files import check_writable, replacing
     from tagspace_lab.lab.replay import as_space
     from tagspace_lab.lab.sweep import sweep as replay_all
     from tagspace_lab.twin.scenario import load_scenario
@@ -101,8 +103,8 @@ def sweep(
         wiki, world, grid, settings=profile, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
     )
     if output:
-        with replacing(output) as draft:
-            frame.to_csv(draft, index=False)
+        with replacing(output) as file:
+            frame.to_csv(file, index=False)
     if as_json:
         rows = {"seed": seed, "rows": records(frame), "notes": frame.attrs["notes"]}
         print_json(describe_space(wiki) | describe_scenario(world) | rows)
@@ -155,7 +157,7 @@ def tune(
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Replays of each trial, by seed.")] = 3,
     runs: Runs = 2,
-    jobs: Jobs = 1,
+    jobs: Jobs = PROCESSORS,
     storage: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Journal that keeps the trials.", show_default="studies/OUTPUT.journal"),
@@ -183,6 +185,7 @@ def tune(
     best_bound_s, tokens, hit_rate, f1 (means of a run), rate_limit_share and errors on fresh seeds;
     verification is what `verify --json` prints.
     """
+    from tagspace_lab.lab.files import check_writable
     from tagspace_lab.lab.objective import Goals
     from tagspace_lab.lab.tune import tune as search
 
@@ -204,17 +207,17 @@ def tune(
     if as_json:
         print_json(tuned.to_dict())
     else:
-        _show_tuned(tuned, output, f"{space} --scenario {scenario}")
+        _show_tuned(tuned, output, ["tagspace-lab", "verify", str(output), space, "--scenario", scenario])
     if tuned.after.errors > max_errors:
         say(f"Error: {tuned.after.errors} pages ended as errors even so: exit code 1.")
         raise typer.Exit(FAILED)
 
 
-def _show_tuned(tuned: Tuned, output: Path, where: str) -> None:
+def _show_tuned(tuned: Tuned, output: Path, next_step: list[str]) -> None:
     proof = tuned.verification
     print_frame(tuned.overview(), f"{proof.space['name']} on {proof.scenario['name']}, {len(tuned.history)} trials")
     typer.echo(tuned.verdict())
-    say(f"Wrote {output}. Next: tagspace-lab verify {output} {where}")
+    say(f"Wrote {output}. Next: {shlex.join(next_step)}")
     say(f"To use it: docker run --env-file {output} ...; or in bash: set -a; source {output}; set +a")
 
 

@@ -75,26 +75,26 @@ def _describe_urls(base_url: str, key: str, *, has_fallback: bool) -> str:
 @commands.command(
     epilog=examples(
         "tagspace-lab scenarios",
-        "tagspace-lab scenarios openai-tier1",
+        "tagspace-lab scenarios openai-tier1 > mine.toml",
     )
 )
 def scenarios(
-    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="Show one in full.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="Print one in full, as TOML.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the shipped scenarios, or show one.
+    """List the shipped scenarios, or print one: the start of a scenario of your own.
 
     \b
     --json prints {scenarios: [{name, description, source, content_hash, provider, fallback,
     confluence, quality}]}: a scenario's tables as in its file, with every default filled in.
     """
-    from tagspace_lab.twin.scenario import load_scenario, shipped_scenarios
+    from tagspace_lab.twin.scenario import find_scenario, load_scenario, shipped_scenarios
 
     found = [load_scenario(each) for each in ([name] if name else shipped_scenarios())]
     if as_json:
         print_json({"scenarios": [_document(scenario) for scenario in found]})
     elif name:
-        _show_in_full(found[0])
+        typer.echo(find_scenario(name).read_text("utf-8"), nl=False)
     else:
         print_table(
             ("scenario", "limits", "what it is"),
@@ -105,18 +105,6 @@ def scenarios(
 
 def _document(scenario: Scenario) -> dict[str, Any]:
     return scenario.model_dump(mode="json") | {"content_hash": scenario.content_hash}
-
-
-def _show_in_full(scenario: Scenario) -> None:
-    rows = _flatten(scenario.model_dump(mode="json", exclude_none=True))
-    print_table(("key", "value"), [*rows, ("content_hash", scenario.content_hash)], right=False)
-
-
-def _flatten(table: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = []
-    for key, value in table.items():
-        rows += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return rows
 
 
 def _word_limits(limits: Limits) -> str:

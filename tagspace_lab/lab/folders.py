@@ -24,7 +24,8 @@ from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser
 
 from tagspace_lab.errors import SnapshotError
-from tagspace_lab.lab.snapshots import Progress, SnapshotSpace, check_target, save_space, space_key
+from tagspace_lab.lab.files import check_writable
+from tagspace_lab.lab.snapshots import Progress, SnapshotSpace, save_space, space_key
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page
@@ -68,7 +69,7 @@ def snapshot_folder(
     is larger than 10 MB, is left out. Both are named in the summary. `progress` gets (files read, all).
     """
     folder, out = Path(folder), Path(out)
-    check_target(out, force=force)
+    check_writable(out, force=force)
     reader = _FolderReader(folder)
     files = list(reader.files())
     name = folder.resolve().name or "space"

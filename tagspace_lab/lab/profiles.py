@@ -6,15 +6,14 @@ EnvironmentFile all read alike: `NAME=VALUE` of plain characters, comments on li
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tagspace_lab import __version__
 from tagspace_lab.errors import InputError, SettingsError
+from tagspace_lab.lab.files import replacing
 from tagspace_lab.settings import PREFIX, SETTINGS, Settings, load_settings
 from tagspace_lab.shipped import shipped_file
 
@@ -132,11 +131,8 @@ def write_profile(path: Path, settings: Settings, provenance: Provenance, *, for
     """Writes a profile whole or not at all; InputError where it exists and `force` is not set, or cannot be written."""
     if path.exists() and not force:
         raise InputError(f"{path} exists; name another file, or overwrite it with --force")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, render_profile(settings, provenance))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; name a file in a writable folder") from error
+    with replacing(path) as file:
+        file.write(render_profile(settings, provenance).encode())
 
 
 def read_profile(source: Path | str) -> Profile:
@@ -169,22 +165,6 @@ def diff_profiles(before: Profile, after: Profile) -> tuple[Change, ...]:
 def _plain(line: str) -> str:
     """One printable line: a backslash at its end would swallow the next one in systemd."""
     return "".join(char if char.isprintable() else " " for char in line).rstrip(" \\")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Puts a finished file in the place of `path` in one step; on failure nothing is left behind."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _locate(source: Path | str) -> Path:

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Annotated, Literal, TypeVar
@@ -26,10 +24,11 @@ from typing import IO, Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tagspace_lab.errors import SnapshotError
+from tagspace_lab.lab.files import check_writable, replacing
 from tagspace_lab.records import Page, Space
 from tagspace_lab.twin.spaces import SHIPPED, history, page_line, shipped_space
 
-__all__ = ["Progress", "SnapshotSpace", "check_target", "load_space", "save_space", "space_key"]
+__all__ = ["Progress", "SnapshotSpace", "load_space", "save_space", "space_key"]
 
 Progress = Callable[[int, int], None]
 
@@ -172,9 +171,9 @@ def save_space(space: Space, path: Path | str, *, force: bool = False, progress:
     (pages done, all pages).
     """
     path = Path(path)
-    check_target(path, force=force)
+    check_writable(path, force=force)
     header = _header(space)
-    with _replacing(path) as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file:
+    with replacing(path, SnapshotError) as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file:
         file.write(header)
         for index in range(len(space)):
             file.write(page_line(history(space, index)))
@@ -201,16 +200,6 @@ def load_space(source: Path | str) -> Space:
         raise SnapshotError(f"{path} cannot be read: {error.strerror or error}") from error
     except SnapshotError as error:
         raise SnapshotError(f"{path}: {error}") from error
-
-
-def check_target(path: Path, *, force: bool) -> None:
-    """Refuse a path that nothing is to be written to, before any work is done."""
-    if path.is_dir():
-        raise SnapshotError(f"{path} is a folder: name a file, such as {path / 'space.jsonl.gz'}")
-    if path.exists() and not force:
-        raise SnapshotError(f"{path} exists: name another file, or overwrite it with --force")
-    if not path.parent.is_dir():
-        raise SnapshotError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
 
 
 def space_key(name: str) -> str:
@@ -284,21 +273,3 @@ def _parsed(model: type[_Model], line: bytes, number: int) -> _Model:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the line"
         raise SnapshotError(f"line {number}: {where}: {first['msg']}; {_CURE}") from None
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its place when the block ends well, and is removed when it does not."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with draft.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SnapshotError(f"{path} cannot be written: {error.strerror or error}; name another place") from error

@@ -190,6 +190,7 @@ class _Journal:
     """The measurements of a study in a file that optuna and its dashboard read, too."""
 
     def __init__(self, path: Path, name: str) -> None:
+        path = path.absolute()  # optuna's lock is a link to it, and a relative one would dangle
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _mend(path)

@@ -191,6 +191,7 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise InputError(

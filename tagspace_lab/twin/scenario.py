@@ -47,6 +47,7 @@ __all__ = [
     "Quality",
     "Scenario",
     "Tenants",
+    "find_scenario",
     "load_scenario",
     "shipped_scenarios",
 ]
@@ -65,7 +66,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     Raises ScenarioError for an unknown name, an unreadable file, an unknown key (named with the nearest
     allowed one) or a wrong value (named with what is allowed).
     """
-    path = _find(name_or_path)
+    path = find_scenario(name_or_path)
     content = _read(path)
     try:
         return Scenario.model_validate_json(json.dumps(content, default=str))
@@ -73,7 +74,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         raise ScenarioError(f"{path}: " + "; ".join(_word(details) for details in error.errors())) from error
 
 
-def _find(name_or_path: str | Path) -> Path:
+def find_scenario(name_or_path: str | Path) -> Path:
+    """The file of a shipped scenario, or the path that was given; ScenarioError for an unknown name."""
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
         return Path(name_or_path)

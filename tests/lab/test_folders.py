@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tagspace_lab.errors import SnapshotError
+from tagspace_lab.errors import InputError, SnapshotError
 from tagspace_lab.lab.folders import Summary, snapshot_folder
 from tagspace_lab.lab.snapshots import load_space
 from tagspace_lab.policy.text import plain_text
@@ -118,7 +118,7 @@ def test_folders_that_give_no_page_are_refused(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_exists_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(SnapshotError, match="--force"):
+    with pytest.raises(InputError, match="--force"):
         snapshot_folder(tmp_path, tmp_path / "out", progress=lambda *_: pytest.fail("work was done"))
 
 

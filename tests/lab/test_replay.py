@@ -131,3 +131,13 @@ def test_wall_clock_runs_over_real_sockets() -> None:
     assert real.pages == twin.pages == 15
     assert real.calls == twin.calls
     assert real.f1 == twin.f1
+
+
+def test_tables_and_hash_are_made_when_they_are_asked_for() -> None:
+    code = (
+        "import sys; from tagspace_lab import replay; report = replay('small', 'guide', runs=1, progress=False);"
+        "print('pandas' in sys.modules, 'content_hash' in vars(report.source));"
+        "print(len(report.attempts), 'pandas' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False", "3", "True"]

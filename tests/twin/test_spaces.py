@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 from tagspace_lab.errors import SnapshotError
 from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page, Space
+from tagspace_lab.twin import spaces
 from tagspace_lab.twin.spaces import SHIPPED, GeneratedSpace, history, shipped_space
 from tagspace_lab.twin.words import TOPICS
 
@@ -53,6 +55,29 @@ def test_unknown_name_and_empty_space_are_refused() -> None:
         shipped_space("huge")
     with pytest.raises(SnapshotError, match="at least 1 page, not 0"):
         GeneratedSpace("none", 0)
+
+
+def test_pages_that_are_kept_are_those_that_would_be_made(
+    space: GeneratedSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spaces, "_KEPT_PAGES", 5)
+    monkeypatch.setattr(spaces, "_KEPT_LABELS", 8)
+    small = GeneratedSpace("small", 12, seed=5)
+    for day in (0, 10, 30, 10):
+        assert [small.page(index, day) for index in range(12)] == [space.page(index, day) for index in range(12)]
+    assert [small.gold(small.page(index).id) for index in range(12)] == [
+        space.page(index).labels for index in range(12)
+    ]
+    assert small.page(2) is small.page(2)
+    assert small.page(9) is not small.page(9)
+
+
+def test_space_travels_as_its_recipe(space: GeneratedSpace) -> None:
+    space.page(7)
+    sent = pickle.dumps(space)
+    received: GeneratedSpace = pickle.loads(sent)
+    assert len(sent) < 200
+    assert (received.name, len(received), received.page(7)) == (space.name, len(space), space.page(7))
 
 
 def test_ids_lead_back_to_pages(space: GeneratedSpace, pages: list[Page]) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tagspace_lab.errors import InputError
 
@@ -31,16 +32,24 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a draft to write to, which takes the place of `path` in one step when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    draft = Path(name)
+def replacing(path: Path, error: type[InputError] = InputError) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` in one step when the block ends well, and is removed when it does not.
+
+    Folders on the way are made. Raises `error` where that, or the writing, is refused.
+    """
     try:
-        yield draft
-        draft.chmod(0o644)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        draft = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.chmod(0o644)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as refusal:
+        raise error(f"{path} cannot be written: {refusal.strerror}; name a file in a writable folder") from refusal
