@@ -15,7 +15,7 @@ SCENARIO ?= openai-tier1
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run test check lab bench lock clean help
+.PHONY: run test check lab bench refresh lock clean help
 
 run: $(READY)  ## replay the medium space with today's settings, tune it, verify, write profiles/medium.env
 	$(BIN)/tagspace-lab replay $(SPACE) --scenario $(SCENARIO) --profile default
@@ -35,6 +35,11 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/python -m benchmarks
+
+refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, README's output and picture
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/python -m benchmarks.refresh
 
 lock: $(READY)  ## pin the newest versions that pyproject.toml allows
 	$(PIP) install --quiet uv

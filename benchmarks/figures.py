@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `holds` is None where nothing was measured."""
+    """One line of the table. `holds` is None where nothing was measured, `target` empty where nothing was promised."""
 
     what: str
     target: str
@@ -26,6 +26,8 @@ class Figure:
 
     @property
     def verdict(self) -> str:
+        if not self.target:
+            return ""
         return {True: "holds", False: "MISSED", None: "skipped"}[self.holds]
 
 
