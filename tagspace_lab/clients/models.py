@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import httpx
 from pydantic_core import to_json
 
+from tagspace_lab.clients.http import parse_url
 from tagspace_lab.policy.headers import is_exhausted, read_rate_limit
 from tagspace_lab.policy.prompts import Prompt
 from tagspace_lab.records import Cost, Outcome, Reply
@@ -124,7 +125,9 @@ async def _ask(
     try:
         # httpx's own timeouts never fire over ASGITransport.
         async with asyncio.timeout(timeout_s):
-            response = await http.post(url, headers=encoded, content=content, timeout=None, follow_redirects=False)
+            response = await http.post(
+                parse_url(url), headers=encoded, content=content, timeout=None, follow_redirects=False
+            )
     except TimeoutError:
         return Reply(Outcome.TIMED_OUT, message=f"no answer within {timeout_s:g} s")
     except (httpx.HTTPError, OSError) as error:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import httpx
 
 from tagspace_lab.clients.confluence import ConfluenceCloud
+from tagspace_lab.clients.http import open_http
 from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
 from tagspace_lab.clients.stores import Store
 from tagspace_lab.errors import InputError
@@ -101,8 +102,7 @@ class World:
 
         async def main() -> RunResult:
             loop = asyncio.get_running_loop()
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport) as http:
+            async with open_http(httpx.ASGITransport(app)) as http:
                 return await job(http, "http://twin", lambda: EPOCH_S + loop.time())
 
         return run_virtual(main)
@@ -111,7 +111,7 @@ class World:
         app = build_app(self.scenario, self.space, seed=self.seed, day=day, epoch_s=time.time())
 
         async def main(base_url: str) -> RunResult:
-            async with httpx.AsyncClient() as http:
+            async with open_http() as http:
                 return await job(http, base_url, time.time)
 
         with serve(app) as base_url:

@@ -32,7 +32,7 @@ def judge_failure(outcome: Outcome, *, status: int, attempts: int, max_attempts:
     """The verdict on an attempt that ended with `outcome`, being the `attempts`-th that counts."""
     if outcome is Outcome.RATE_LIMITED:
         return Verdict.WAIT
-    if outcome is Outcome.EXHAUSTED or status in (401, 403):
+    if outcome is Outcome.EXHAUSTED or status in (401, 403, 404):
         return Verdict.CLOSE
     if outcome is Outcome.REFUSED:
         return Verdict.SPLIT if pages > 1 else Verdict.FAIL

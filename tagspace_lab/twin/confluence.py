@@ -32,6 +32,7 @@ __all__ = ["SPACE_ID", "ConfluenceTwin"]
 
 SPACE_ID = "65537"
 _DEFAULT_LIMIT = 25
+_LARGEST_LIMIT = 250
 _NEAR = 0.2
 """X-RateLimit-NearLimit is true when less than this share is left."""
 
@@ -201,9 +202,9 @@ class ConfluenceTwin:
         most = self._confluence.page_limit
         if text is None:
             return min(_DEFAULT_LIMIT, most)
-        if not text.isdecimal() or not 1 <= int(text) <= most:
-            raise ValueError(f"limit must be a number from 1 to {most}, and was {text!r}")
-        return int(text)
+        if not text.isdecimal() or not 1 <= int(text) <= _LARGEST_LIMIT:
+            raise ValueError(f"limit must be a number from 1 to {_LARGEST_LIMIT}, and was {text!r}")
+        return min(int(text), most)
 
     def _render(self, page: Page, form: str | None) -> dict[str, Any]:
         body = {form: {"representation": form, "value": page.body}} if form else {}

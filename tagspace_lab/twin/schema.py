@@ -201,7 +201,7 @@ class Confluence(Table):
 
     latency_s: AtLeastZero = 0.15
     page_limit: Annotated[int, Field(ge=1, le=250)] = 250
-    """Most pages in one listing."""
+    """Most pages in one listing; a request for more, up to 250, gets so many."""
     requests_per_s: Positive | None = None
     burst: Annotated[float, Field(ge=1)] | None = None
     """Capacity of the bucket of requests. Left out: what one second allows, at least 1."""

@@ -177,3 +177,12 @@ def test_day_can_be_turned(play: Any) -> None:
         return number
 
     assert play(act) == 5
+
+
+def test_site_may_give_fewer_pages_than_asked(play: Any) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> Any:
+        return (await client.get(f"{API}/spaces/{SPACE_ID}/pages?limit=250")).json()
+
+    listing = play(act, page_limit=20)
+    assert len(listing["results"]) == 20
+    assert "limit=" in listing["_links"]["next"]

@@ -1,0 +1,29 @@
+"""The HTTP client through which every outside thing is reached."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from http.cookiejar import CookieJar
+from typing import Any
+
+import httpx
+
+__all__ = ["open_http", "parse_url"]
+
+
+class _NoCookies(CookieJar):
+    """APIs are called with keys: a cookie that a gateway sets is not kept, and not parsed."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep none."""
+
+
+def open_http(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """A client without cookies and redirects, to be closed by the caller. Build it inside the event loop that uses it."""
+    return httpx.AsyncClient(transport=transport, cookies=_NoCookies(), follow_redirects=False)
+
+
+@lru_cache(maxsize=64)
+def parse_url(url: str) -> httpx.URL:
+    """The address of an endpoint, parsed once."""
+    return httpx.URL(url)
