@@ -19,7 +19,7 @@ class _NoCookies(CookieJar):
 
 
 def open_http(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """A client without cookies and redirects, to be closed by the caller. Build it inside the event loop that uses it."""
+    """A client without cookies and redirects. Build it inside the event loop that uses it, and close it there."""
     return httpx.AsyncClient(transport=transport, cookies=_NoCookies(), follow_redirects=False)
 
 

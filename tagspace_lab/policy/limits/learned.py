@@ -108,7 +108,8 @@ class Learned:
         self._cap.on_accepted(start.in_flight)
         if start.at_s > self._cut_s:
             self._refusals = 0
-        if start.in_flight >= int(self.window) and self._window < self._max_window:
+        was_used = start.in_flight >= (self.window if self._has_been_refused else self.window / 2)
+        if was_used and self._window < self._max_window:
             self._window += 1 / self._window if self._has_been_refused else 1.0
 
     def _on_refused(self, now_s: float, start: Start, reply: Reply) -> None:
