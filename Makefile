@@ -23,7 +23,7 @@ run: $(READY)  ## replay the medium space with today's settings, tune it, verify
 	$(BIN)/tagspace-lab verify profiles/$(SPACE).env $(SPACE) --scenario $(SCENARIO)
 
 test: check  ## everything that must pass: style, types, tests, notebooks
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(READY)  ## style and types only
 	$(BIN)/ruff check

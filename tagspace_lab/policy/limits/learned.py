@@ -10,7 +10,8 @@ Four things hold a call back, each with its own reason, and the latest of them c
   with every refusal in a row; then one call goes alone, and the others follow when it was not refused.
 
 One decrease for one congestion event: a refusal of a call that was sent before the last decrease
-teaches nothing more. A run that is told rates (`TAG_SPACE_REQUESTS_PER_MIN`, `_TOKENS_PER_MIN`) starts at their pace.
+teaches nothing more. A run that is told rates (`TAG_SPACE_REQUESTS_PER_MIN`, `_TOKENS_PER_MIN`) starts at
+their pace. A refusal that names what is used up teaches only that limit.
 Above the pace it probes sparingly, at intervals that double when they fail.
 """
 
