@@ -33,7 +33,7 @@ class ConfluenceCloud:
 
     `wall_clock` gives seconds since the epoch, for dates in headers.
     Calls are made one after the other, which is this client's own throttle; 429 and 5xx are waited out
-    up to five times.
+    up to five times, and for `give_up_s` in all at most.
     """
 
     http: httpx.AsyncClient
@@ -42,6 +42,7 @@ class ConfluenceCloud:
     rng: random.Random
     wall_clock: Callable[[], float]
     timeout_s: float = 60.0
+    give_up_s: float = 300.0
 
     async def listings(self, space_key: str) -> AsyncIterator[list[Page]]:
         """The current pages of a space, up to 250 at a time, in the order of the listing. Raises ConfluenceError."""
@@ -52,7 +53,11 @@ class ConfluenceCloud:
             "status": "current",
             "limit": str(_PAGES_A_LISTING),
         }
+        seen: set[str] = set()
         while url:
+            if url in seen:
+                raise _error(url, "is named as the next listing again, which would never end. Try again later.")
+            seen.add(url)
             listing = await self._get(url, params)
             yield _read_results(listing, url, _page)
             url, params = self._next(listing, url), None
@@ -76,12 +81,10 @@ class ConfluenceCloud:
             following = str(site.copy_with(raw_path=site.join(link).raw_path)) if link else ""
         except (AttributeError, TypeError, httpx.InvalidURL) as error:
             raise _error(url, "names a next listing that is no address.") from error
-        if following == url:
-            raise _error(url, "names itself as the next listing, which would never end. Try again later.")
         return following
 
     async def _get(self, url: str, params: dict[str, str] | None) -> dict[str, Any]:
-        problem = ""
+        problem, waited_s = "", 0.0
         for attempt in range(1, _ATTEMPTS + 1):
             wait_s = backoff_s(attempt, self.rng)
             try:
@@ -99,9 +102,11 @@ class ConfluenceCloud:
                     raise _error(url, f"answered {problem}. {_advice(response.status_code)}")
                 asked_s = read_rate_limit(response.headers, wall_s=self.wall_clock()).retry_after_s
                 wait_s = wait_s if asked_s is None else asked_s * (1 + 0.1 * self.rng.random())
-            if attempt < _ATTEMPTS:
-                await asyncio.sleep(wait_s)
-        raise _error(url, f"failed {_ATTEMPTS} times, last with {problem}. Try again later.")
+            waited_s += wait_s
+            if attempt == _ATTEMPTS or waited_s > self.give_up_s:
+                break
+            await asyncio.sleep(wait_s)
+        raise _error(url, f"failed {attempt} times, last with {problem}. Try again later.")
 
 
 def _object(response: httpx.Response, url: str) -> dict[str, Any]:

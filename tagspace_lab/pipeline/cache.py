@@ -40,6 +40,7 @@ class ResultCache:
         self._space = space
         self._run = run
         self._sharing: dict[str, list[str]] = {}
+        self._unkept: dict[str, tuple[str, ...]] = {}  # this run's answers for which the store had no room
         self.stats = CacheStats()
 
     def claim(self, text: Text) -> str | tuple[str, ...]:
@@ -51,7 +52,9 @@ class ResultCache:
             sharing.append(text.page_id)
             self.stats.hits += 1
             return SHARED
-        labels = self._store.get(text.key, self._space, self._run)
+        labels = self._unkept.get(text.key)
+        if labels is None:
+            labels = self._store.get(text.key, self._space, self._run)
         if labels is not None:
             self.stats.hits += 1
             return labels
@@ -63,8 +66,8 @@ class ResultCache:
         """Keep the answer to `text`; the ends of all pages that it answers, its own first."""
         if self._store is None:
             return [tagging]
-        if tagging.status is Status.TAGGED:
-            self._store.put(text.key, tagging.labels, self._space, self._run)
+        if tagging.status is Status.TAGGED and not self._store.put(text.key, tagging.labels, self._space, self._run):
+            self._unkept[text.key] = tagging.labels
         status = Status.CACHED if tagging.status is Status.TAGGED else tagging.status
         sharing = self._sharing.pop(text.key, [])
         return [tagging, *(Tagging(page_id, status, tagging.labels, tagging.reason) for page_id in sharing)]

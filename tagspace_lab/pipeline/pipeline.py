@@ -3,8 +3,9 @@
     listings -> pages -> texts -> cache -> batches -> router (throttle, provider) -> taggings -> results
        _list          `------- _feed -------'           `-------------- _work --------------'
 
-Three kinds of task in one TaskGroup, joined by bounded queues, so that memory does not grow with the
-space and a slow provider slows the listing down. Every page that is listed comes out exactly once.
+Three kinds of task in one TaskGroup, joined by bounded queues, so that a slow provider slows the listing
+down and no more than a few listings of texts are held: what grows with the space is a line a page.
+Every page that is listed comes out exactly once.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Pipeline:
         self._on_progress = on_progress
         self._check_stop = check_stop
         self._ended = False
+        self._listed_all = False
         self._listing: asyncio.Timeout | None = None
         self._seen: set[str] = set()
         self._pages: asyncio.Queue[list[Page] | None] = asyncio.Queue(1)
@@ -107,7 +109,14 @@ class Pipeline:
 
     async def run(self, space_key: str) -> RunResult:
         """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
-        began_s = asyncio.get_running_loop().time()
+        self._router.began_s = asyncio.get_running_loop().time()
+        try:
+            await self._run_stages(space_key)
+        except ExceptionGroup as group:
+            raise _innermost(group) from None  # a caller's callback failed, or a defect: as it was raised
+        return self._close()
+
+    async def _run_stages(self, space_key: str) -> None:
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(self._watch_failures())]
             if self._check_stop is not None:
@@ -119,7 +128,6 @@ class Pipeline:
                     stages.create_task(self._work())
             for watch in watches:
                 watch.cancel()
-        return self._close(began_s)
 
     async def _list(self, space_key: str) -> None:
         """Listings, one ahead of what is being read. The end of the run cuts the wait for the next one short."""
@@ -130,6 +138,7 @@ class Pipeline:
                     fresh = self._note(pages)
                     await self._pages.put(fresh)
                     fresh = []
+            self._listed_all = True
         except TimeoutError:
             if not self._ended:
                 raise
@@ -209,14 +218,24 @@ class Pipeline:
         if self._on_progress is not None:
             self._on_progress(len(self._result.results), max(self._total or 0, len(self._seen)))
 
-    def _close(self, began_s: float) -> RunResult:
+    def _close(self) -> RunResult:
         result = self._result
         if result.broke_off and not result.results:
             raise ConfluenceError(result.broke_off)
-        result.makespan_s = asyncio.get_running_loop().time() - began_s
+        if not self._listed_all and not result.broke_off:
+            result.broke_off = "the run ended before the listing did: there may be more pages"
+        result.makespan_s = asyncio.get_running_loop().time() - self._router.began_s
         result.fallbacks = self._router.fallbacks
         statuses = {tagging.status for tagging in result.results}
         whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)
         result.cache_stats = self._cache.stats
         return result
+
+
+def _innermost(group: ExceptionGroup[Exception]) -> Exception:
+    """The one error in a group of one, however deep; a group of several as it is."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

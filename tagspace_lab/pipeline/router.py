@@ -44,6 +44,7 @@ class _Call:
     batch: Batch
     id: int
     failures: int = 0
+    broken: int = 0  # answers that left pages out: the next one is given more room
     refusals: int = 0
     tries: int = 0
     endpoint: Endpoint | None = None
@@ -75,13 +76,15 @@ class Router:
         self._failing_since_s = 0.0
         self.failing = asyncio.Event()
         """Set while the last thing heard was a failure."""
+        self.began_s = 0.0
+        """When the run began, by the event loop's clock: the zero of all times that are recorded."""
         self.fallbacks = 0
         """Attempts that were sent to the fallback provider."""
 
     async def tag(self, batch: Batch) -> list[Tagging]:
         """One tagging for every page of `batch`: tagged, or an error or stop that says why."""
         done: list[Tagging] = []
-        todo = deque([self._new_call(batch, failures=0)])
+        todo = deque([self._new_call(batch)])
         while todo:
             call = todo.popleft()
             try:
@@ -119,7 +122,7 @@ class Router:
         return await self._recover(endpoint, call, reply)
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
-        prompt = build_prompt(call.batch, self._rules, call.failures)
+        prompt = build_prompt(call.batch, self._rules, call.broken)
         slot = await endpoint.throttle.acquire(prompt.cost, call.id)
         call.tries += 1
         reply: Reply | None = None
@@ -141,7 +144,7 @@ class Router:
         failures = call.failures + 1
         if len(call.batch) == 1 and failures >= self._settings.max_attempts:
             return taggings + _give_up(rest, Status.ERROR, f"{answer.problem} ({failures} attempts)"), []
-        return taggings, [self._new_call(half, failures) for half in split(rest)]
+        return taggings, [self._new_call(half, failures, call.broken + 1) for half in split(rest)]
 
     async def _recover(self, endpoint: Endpoint, call: _Call, reply: Reply) -> tuple[list[Tagging], list[_Call]]:
         """After a failed attempt: wait and send again, elsewhere or in halves, or end the pages as errors."""
@@ -162,7 +165,7 @@ class Router:
                 endpoint.closed = f"{endpoint.name}: {reply.message}"
                 endpoint.throttle.close()
             case Verdict.SPLIT:
-                return [], [self._new_call(half, failures=0) for half in split(call.batch)]
+                return [], [self._new_call(half) for half in split(call.batch)]
             case Verdict.FAIL:
                 reason = f"{endpoint.name}: {reply.message} ({call.failures} attempts)"
                 return _give_up(call.batch, Status.ERROR, reason), []
@@ -178,6 +181,8 @@ class Router:
             call.refusals = 0
         elif delay_s > 0:
             await self._pause(delay_s)
+        elif self._soonest(self._open(call)) is not endpoint:
+            endpoint.throttle.turn_away()  # those who wait in vain choose again, too
 
     async def _back_off(self, endpoint: Endpoint, call: _Call) -> None:
         if self._turn_away(endpoint, call):
@@ -193,23 +198,28 @@ class Router:
 
     def _choose(self, call: _Call) -> Endpoint | None:
         """The endpoint that takes this call next; None if none is left that could."""
-        open_ = [endpoint for endpoint in self._endpoints if not endpoint.closed and endpoint not in call.given_up]
-        if not open_:
-            return None
+        open_ = self._open(call)
         chosen, call.endpoint = call.endpoint, None
-        if chosen not in open_:
-            now_s = asyncio.get_running_loop().time()
-            waits_s = [max(0.0, endpoint.throttle.limiter.cooling_until_s - now_s) for endpoint in open_]
-            chosen = open_[0] if waits_s[0] <= _PATIENCE_S else open_[waits_s.index(min(waits_s))]
-        return chosen
+        return chosen if chosen in open_ else self._soonest(open_)
+
+    def _open(self, call: _Call) -> list[Endpoint]:
+        return [endpoint for endpoint in self._endpoints if not endpoint.closed and endpoint not in call.given_up]
+
+    def _soonest(self, endpoints: list[Endpoint]) -> Endpoint | None:
+        """The first of `endpoints` if it cools down for a short while at most, else the one that is ready first."""
+        now_s = asyncio.get_running_loop().time()
+        waits_s = [max(0.0, endpoint.throttle.limiter.cooling_until_s - now_s) for endpoint in endpoints]
+        if not endpoints or waits_s[0] <= _PATIENCE_S:
+            return next(iter(endpoints), None)
+        return endpoints[waits_s.index(min(waits_s))]
 
     def _why_closed(self) -> str:
         reasons = [endpoint.closed for endpoint in self._endpoints if endpoint.closed]
         return "; ".join(reasons) or "every provider refused the call too often (rate limit)"
 
-    def _new_call(self, batch: Batch, failures: int) -> _Call:
+    def _new_call(self, batch: Batch, failures: int = 0, broken: int = 0) -> _Call:
         self._calls += 1
-        return _Call(batch, self._calls, failures)
+        return _Call(batch, self._calls, failures, broken)
 
     async def _pause(self, delay_s: float) -> None:
         """Sleep, unless the run ends first."""
@@ -234,8 +244,8 @@ class Router:
                 call=call.id,
                 number=call.tries,
                 provider=endpoint.name,
-                started_s=slot.start.at_s,
-                ended_s=now_s,
+                started_s=slot.start.at_s - self.began_s,
+                ended_s=now_s - self.began_s,
                 outcome=reply.outcome,
                 status=reply.status,
                 pages=len(call.batch),

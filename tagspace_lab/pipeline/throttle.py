@@ -24,7 +24,7 @@ _CANCELLED = Reply(Outcome.CANCELLED)
 
 
 class Closed(Exception):  # noqa: N818 - an ending, not an error
-    """The run ended while this call waited for its turn."""
+    """This call waits in vain: the run ended, or another provider is sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,10 @@ class Throttle:
     def close(self) -> None:
         """Turn away whoever waits, and whoever comes; calls in flight go on to their end."""
         self._closed = True
+        self.turn_away()
+
+    def turn_away(self) -> None:
+        """End every wait with Closed; whoever comes later is welcome."""
         self._cancel_timer()
         while self._queue:
             waiter = self._queue.pop()

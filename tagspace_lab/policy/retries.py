@@ -14,6 +14,9 @@ from tagspace_lab.records import Outcome
 
 __all__ = ["BUDGET_WAIT_S", "RetryBudget", "Verdict", "backoff_s", "judge_failure"]
 
+_WRONG_ADDRESS = (401, 403, 404, 405)
+"""The key or the address is wrong, for every call."""
+
 BUDGET_WAIT_S = 15.0
 """How long a retry waits for successes when the budget is empty, before it goes all the same."""
 
@@ -32,7 +35,7 @@ def judge_failure(outcome: Outcome, *, status: int, attempts: int, max_attempts:
     """The verdict on an attempt that ended with `outcome`, being the `attempts`-th that counts."""
     if outcome is Outcome.RATE_LIMITED:
         return Verdict.WAIT
-    if outcome is Outcome.EXHAUSTED or status in (401, 403, 404):
+    if outcome is Outcome.EXHAUSTED or status in _WRONG_ADDRESS or 300 <= status < 400:
         return Verdict.CLOSE
     if outcome is Outcome.REFUSED:
         return Verdict.SPLIT if pages > 1 else Verdict.FAIL

@@ -161,7 +161,7 @@ def test_page_without_body_title_or_version_is_read_as_an_empty_one() -> None:
 
 def test_listing_that_names_itself_as_the_next_ends() -> None:
     again = {"results": [PAGE], "_links": {"next": "/wiki/api/v2/spaces/7/pages?cursor=a"}}
-    with pytest.raises(ConfluenceError, match="itself"):
+    with pytest.raises(ConfluenceError, match="named as the next listing again"):
         read(replying(SPACES, again))
 
 
@@ -190,3 +190,27 @@ def test_secrets_of_the_address_stay_out_of_errors() -> None:
     with pytest.raises(ConfluenceError) as caught:
         read(replying(Response(status_code=404)), base_url=f"http://me:{SECRET}@twin/wiki")
     assert SECRET not in str(caught.value)
+
+
+def test_listings_that_go_in_a_circle_end() -> None:
+    def leads_to(cursor: str) -> dict[str, Any]:
+        return {"results": [PAGE], "_links": {"next": f"/wiki/api/v2/spaces/7/pages?cursor={cursor}"}}
+
+    async def serve(request: Request, number: int) -> Response:
+        return JSONResponse(SPACES if number == 0 else leads_to("ab"[number % 2]))
+
+    app, seen = serving(serve)
+    with pytest.raises(ConfluenceError, match="named as the next listing again"):
+        read(app)
+    assert len(seen) == 4
+
+
+def test_site_that_asks_for_an_hour_is_given_up_in_time() -> None:
+    app, seen = serving(lambda request, number: _busy())
+    with pytest.raises(ConfluenceError, match="last with HTTP 429"):
+        read(app)
+    assert len(seen) == 1
+
+
+async def _busy() -> Response:
+    return Response(status_code=429, headers={"retry-after": "3600"})

@@ -113,3 +113,14 @@ def test_spaces_that_share_a_store_leave_each_other_alone() -> None:
 
 
 SPACES = (("A", 0), ("B", 1000))
+
+
+def test_equal_texts_are_asked_once_even_when_the_store_is_full() -> None:
+    store = MemoryStore(1)
+    cache = ResultCache(store, "S", "run")
+    for number in range(2):
+        text = make_text(number)
+        assert cache.claim(text) == ASK
+        cache.settle(text, Tagging(text.page_id, Status.TAGGED, ("alpha",)))
+    assert len(store) == 1
+    assert cache.claim(make_text(1)) == ("alpha",)

@@ -9,7 +9,8 @@ import pytest
 from tagspace_lab.clients.models import Model
 from tagspace_lab.pipeline.router import Endpoint, Router
 from tagspace_lab.pipeline.throttle import Throttle
-from tagspace_lab.policy.limits import Limiter
+from tagspace_lab.policy.limits import Limiter, make_limiter
+from tagspace_lab.policy.prompts import Prompt
 from tagspace_lab.records import Attempt, Outcome, Reply, Status, Tagging
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.clock import run_virtual
@@ -278,3 +279,30 @@ def test_cancelled_call_hands_its_slot_back() -> None:
     run_virtual(main)
     assert [attempt.outcome for attempt in desk.attempts] == [Outcome.OK]
     assert [reply.outcome for _, reply in limiter.ends] == [Outcome.CANCELLED, Outcome.OK]
+
+
+def test_calls_that_wait_at_a_gate_that_closes_go_to_the_fallback_too() -> None:
+    """All six wait for the primary when its first refusal closes the gate for a long time."""
+    gates = tuple(make_limiter(Settings(ai_concurrency=1), random.Random(0)) for _ in range(2))
+    desk = Desk(always(refused(300.0)), ScriptedModel(), limiters=gates)
+    assert statuses(desk.tag(at_once=6)) == {Status.TAGGED}
+    assert desk.went_to.count("primary") == 1
+    assert desk.took_s < 30
+
+
+def test_overload_does_not_ask_for_more_room_and_a_broken_answer_does() -> None:
+    def rooms(reply: Reply) -> list[int]:
+        asked: list[int] = []
+
+        class Noting(ScriptedModel):
+            async def send(self, prompt: Prompt) -> Reply:
+                asked.append(prompt.max_output_tokens // len(prompt.page_ids))
+                return await super().send(prompt)
+
+        Desk(Noting(lambda page_ids, number: answered(page_ids) if number else reply)).tag()
+        return asked
+
+    first, *after_overload = rooms(failed())
+    assert after_overload == [first]
+    first, *after_nonsense = rooms(Reply(Outcome.OK, 200, "nonsense"))
+    assert min(after_nonsense) >= 2 * first

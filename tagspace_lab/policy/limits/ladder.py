@@ -24,7 +24,7 @@ class Ladder:
     def __init__(self, settings: Settings, rng: random.Random) -> None:
         self._window = settings.ai_concurrency
         self._max_window = settings.max_ai_concurrency
-        self._changed_s = 0.0
+        self._changed_s = math.inf  # nothing has started
 
     @property
     def window(self) -> float:
@@ -38,7 +38,7 @@ class Ladder:
         return now_s if in_flight < self._window else math.inf
 
     def on_start(self, start: Start) -> None:
-        """Nothing to note."""
+        self._changed_s = min(self._changed_s, start.at_s)
 
     def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
         if reply.outcome is Outcome.RATE_LIMITED:

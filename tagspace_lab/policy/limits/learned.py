@@ -34,6 +34,8 @@ _FIRST_GRACE_S = 0.5
 _PROBE_S = 20.0
 _PROBE_FACTOR = 1.2
 _IDLE_S = 5.0
+_LONGEST_EXPECTED_GAP_S = 5.0
+"""What a run was told of the rates is not believed beyond it: a wrong number costs a little time, not days."""
 
 
 class Learned:
@@ -151,7 +153,8 @@ class Learned:
     def _gap_s(self, cost: Cost) -> float:
         """Seconds from one start to the next, at the pace of whatever it is that is limited."""
         if not self._has_been_refused:  # what an earlier run has learned of either
-            return max(1 / self._requests.pace, cost.tokens / self._tokens.pace)
+            gap_s = max(1 / self._requests.pace, cost.tokens / self._tokens.pace)
+            return min(gap_s, _LONGEST_EXPECTED_GAP_S)
         if self._limits_tokens:
             return cost.tokens / self._tokens.pace
         return 1 / self._requests.pace

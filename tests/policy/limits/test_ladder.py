@@ -33,3 +33,11 @@ def test_quiet_spell_gives_one_rung_back_up_to_the_ceiling() -> None:
 def test_refused_call_comes_back_three_times_then_goes_elsewhere() -> None:
     limiter = Ladder(Settings(), random.Random(0))
     assert [limiter.retry_delay_s(refusals, refused()) for refusals in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, None]
+
+
+def test_quiet_spell_begins_with_the_first_call_whatever_the_clock_shows() -> None:
+    limiter = Ladder(Settings(), random.Random(0))
+    start = Start(8_000.0, Cost(), 1)
+    limiter.on_start(start)
+    limiter.on_end(8_001.0, start, answered(["1"]))
+    assert limiter.window == 3

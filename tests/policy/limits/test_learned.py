@@ -188,3 +188,9 @@ def test_rate_that_was_too_low_is_outgrown() -> None:
         limiter.on_start(start)
         limiter.on_end(now_s, start, answered(["1"]))
     assert limiter.ready_at(now_s, 0, COST) - now_s < 0.3
+
+
+def test_rate_that_is_absurdly_low_costs_seconds_not_days() -> None:
+    limiter = Learned(Settings(tokens_per_min=1), random.Random(0))
+    limiter.on_start(Start(0.0, COST, 1))
+    assert limiter.ready_at(0.0, 1, COST) <= 5.0
