@@ -6,8 +6,7 @@
     │   ├── SnapshotError     a space that cannot be read
     │   └── ScenarioError     a scenario that cannot be read
     ├── ServiceError          the other side failed, and may recover (exit code 1)
-    │   ├── ConfluenceError
-    │   └── ProviderError
+    │   └── ConfluenceError
     └── ClockError            virtual time was used for what it cannot do
         └── DeadlockError     everything waits and nothing is scheduled
 
@@ -16,6 +15,18 @@ secret or a page's body.
 """
 
 from __future__ import annotations
+
+__all__ = [
+    "ClockError",
+    "ConfluenceError",
+    "DeadlockError",
+    "InputError",
+    "ScenarioError",
+    "ServiceError",
+    "SettingsError",
+    "SnapshotError",
+    "TagspaceError",
+]
 
 
 class TagspaceError(Exception):
@@ -44,10 +55,6 @@ class ServiceError(TagspaceError):
 
 class ConfluenceError(ServiceError):
     """Confluence could not be read."""
-
-
-class ProviderError(ServiceError):
-    """No provider could be used."""
 
 
 class ClockError(TagspaceError):

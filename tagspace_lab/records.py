@@ -10,6 +10,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+__all__ = [
+    "Attempt",
+    "Batch",
+    "Cost",
+    "Outcome",
+    "Page",
+    "Quota",
+    "RateLimit",
+    "Reply",
+    "Space",
+    "Status",
+    "Tagging",
+    "Text",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -49,9 +49,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    ai_concurrency: _Integer = Field(default=3, ge=1, le=100, description="calls in flight when a run starts")
-    max_ai_concurrency: _Integer = Field(default=10, ge=1, le=100, description="calls in flight at most")
-    batch_size: _Integer = Field(default=5, ge=1, le=50, description="pages in one prompt at most")
+    ai_concurrency: _Integer = Field(
+        default=3, ge=1, le=LARGEST_CONCURRENCY, description="calls in flight when a run starts"
+    )
+    max_ai_concurrency: _Integer = Field(
+        default=10, ge=1, le=LARGEST_CONCURRENCY, description="calls in flight at most"
+    )
+    batch_size: _Integer = Field(default=5, ge=1, le=LARGEST_BATCH, description="pages in one prompt at most")
     cache_enabled: _Switch = Field(default=True, description="whether answers are kept and used again")
     cache_size: _Integer = Field(default=1000, ge=1, le=10_000_000, description="answers kept at most")
     throttle: Literal["fixed", "ladder", "learned"] = Field(default="learned", description="policy of pacing")

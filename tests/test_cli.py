@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tagspace_lab import __version__
 from tagspace_lab.cli.app import app, main
-from tagspace_lab.errors import ProviderError
+from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
@@ -223,7 +223,7 @@ def test_truncated_snapshot_is_refused_with_the_line(folder: Path) -> None:
 
 
 def test_service_that_fails_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, "tagspace_lab.lab.replay.replay", ProviderError("no provider answers"))
+    fail_with(monkeypatch, "tagspace_lab.lab.replay.replay", ServiceError("no provider answers"))
     result = run("replay small")
     assert (result.exit_code, result.stderr) == (1, "Error: no provider answers\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -65,7 +66,8 @@ app.add_typer(profiles, name="profile")
 
 
 def main() -> None:
-    """Run the command that was typed; ends in SystemExit with its exit code."""
+    """Run the command that was typed; ends in SystemExit with its exit code. SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="tagspace-lab")
     except Exception as error:

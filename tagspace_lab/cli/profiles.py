@@ -52,13 +52,13 @@ def diff(before: ProfileName, after: ProfileName) -> None:
     """Show the settings in which two profiles differ."""
     from tagspace_lab.lab.profiles import diff_profiles, read_profile
 
-    changes = diff_profiles(read_profile(before), read_profile(after))
+    first, second = read_profile(before), read_profile(after)
+    changes = diff_profiles(first, second)
     if not changes:
         say(f"{before} and {after} mean the same.")
         return
-    print_table(
-        ("setting", before, after), [(row.variable, row.before or "not set", row.after or "not set") for row in changes]
-    )
+    rows = [(row.variable, row.before or "not set", row.after or "not set") for row in changes]
+    print_table(("setting", first.name, second.name), rows)
 
 
 @profiles.command(

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+_WIDEST_HEADING = 16
+
+
 def say(message: str) -> None:
     """A message for the person at the terminal."""
     typer.echo(message, err=True)
@@ -45,12 +48,16 @@ def print_json(document: dict[str, Any]) -> None:
 
 def describe_space(space: Space) -> dict[str, Any]:
     """What JSON says of a space."""
-    return {"space": {"name": space.name, "key": space.key, "pages": len(space), "content_hash": space.content_hash}}
+    from tagspace_lab.lab.facts import space_facts
+
+    return {"space": space_facts(space)}
 
 
 def describe_scenario(scenario: Scenario) -> dict[str, Any]:
     """What JSON says of a scenario."""
-    return {"scenario": {"name": scenario.name, "content_hash": scenario.content_hash}}
+    from tagspace_lab.lab.facts import scenario_facts
+
+    return {"scenario": scenario_facts(scenario)}
 
 
 def print_table(
@@ -68,6 +75,7 @@ def print_table(
     for number, column in enumerate(columns):
         longest_word = max(map(len, column.split()), default=0)
         justify: Literal["left", "right"] = "right" if right and number else "left"
+        longest_word = min(longest_word, _WIDEST_HEADING)  # a column that does not fit would be left out
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not number, min_width=longest_word)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))

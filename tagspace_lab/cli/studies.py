@@ -243,8 +243,8 @@ def verify(
     """Say whether a profile is faster.
 
     It and today's settings are replayed on seeds that no study saw. It holds where the whole 95 %
-    interval of the time saved is above zero and no page ends as an error. Ends with 0 where it
-    holds, with 1 where it does not.
+    interval of the time saved is above zero and no more pages end as errors than before. Ends with
+    0 where it holds, with 1 where it does not.
 
     \b
     --json prints {space, scenario, before, after, seeds, holds, runs}: before and after are

@@ -49,7 +49,7 @@ def twin(
     world, wiki = load_scenario(scenario), as_space(space)
     for end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(end, signal.default_int_handler)  # a shell's background jobs ignore SIGINT
-    with serve(build_app(world, wiki, seed=seed, epoch_s=time.time()), port) as base_url:
+    with serve(build_app(world, wiki, seed=seed, wall_clock=time.time), port) as base_url:
         typer.echo(_describe_urls(base_url, wiki.key, has_fallback=world.fallback is not None))
         try:
             Event().wait()

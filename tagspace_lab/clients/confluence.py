@@ -1,7 +1,7 @@
 """Confluence Cloud over HTTP: the pages of a space, listed in bulk with their bodies.
 
-Source: FACTS on the v2 API: pages come 250 at a time with `body-format=storage`; the next page is named
-by `_links.next`; a 429 carries Retry-After, or nothing.
+Source: Atlassian's REST API v2 documentation: pages come 250 at a time with `body-format=storage`; the next
+page is named by `_links.next`; a 429 carries Retry-After, or nothing.
 """
 
 from __future__ import annotations

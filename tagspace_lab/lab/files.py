@@ -21,9 +21,10 @@ def check_writable(path: Path, *, force: bool) -> None:
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
+    _require_regular(path)
     if path.exists() and not force:
         raise InputError(f"{path} exists; name another file, or overwrite it with --force")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.resolve().parents if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b"\0" * 4096)
@@ -35,9 +36,12 @@ def check_writable(path: Path, *, force: bool) -> None:
 def replacing(path: Path, error: type[InputError] = InputError) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` in one step when the block ends well, and is removed when it does not.
 
-    Folders on the way are made. Raises `error` where that, or the writing, is refused.
+    Folders on the way are made, and a link is followed to its target. Raises `error` where that, or the
+    writing, is refused, and InputError where `path` is no regular file.
     """
+    _require_regular(path)
     try:
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         draft = Path(name)
@@ -46,10 +50,23 @@ def replacing(path: Path, error: type[InputError] = InputError) -> Iterator[IO[b
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            draft.chmod(0o644)
+            draft.chmod(0o666 & ~_umask())
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
     except OSError as refusal:
         raise error(f"{path} cannot be written: {refusal.strerror}; name a file in a writable folder") from refusal
+
+
+def _require_regular(path: Path) -> None:
+    """InputError for a pipe or a device: there is no file to replace."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file; name another")
+
+
+def _umask() -> int:
+    """That of the process, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

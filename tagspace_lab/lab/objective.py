@@ -20,9 +20,9 @@ from tagspace_lab.settings import Settings
 
 __all__ = ["Goals", "Measured", "Referee", "Verdict", "find_excess", "find_f1_loss", "find_objective", "pool"]
 
-S_PER_TOKEN = 2e-6
-S_PER_CACHE_ENTRY = 1e-4
-S_PER_CEILING = 5e-3
+_S_PER_TOKEN = 2e-6
+_S_PER_CACHE_ENTRY = 1e-4
+_S_PER_CEILING = 5e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def find_objective(settings: Settings, measured: Measured) -> float:
     entries = settings.cache_size if settings.cache_enabled else 0
     return (
         measured.makespan_s
-        + S_PER_TOKEN * measured.tokens
-        + S_PER_CACHE_ENTRY * entries
-        + S_PER_CEILING * settings.max_ai_concurrency
+        + _S_PER_TOKEN * measured.tokens
+        + _S_PER_CACHE_ENTRY * entries
+        + _S_PER_CEILING * settings.max_ai_concurrency
     )
 
 

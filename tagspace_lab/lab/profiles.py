@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagspace_lab import __version__
-from tagspace_lab.errors import InputError, SettingsError
-from tagspace_lab.lab.files import replacing
+from tagspace_lab.errors import SettingsError
+from tagspace_lab.lab.files import check_writable, replacing
 from tagspace_lab.settings import PREFIX, SETTINGS, Settings, load_settings
 from tagspace_lab.shipped import shipped_file
 
@@ -129,8 +129,7 @@ def render_profile(settings: Settings, provenance: Provenance) -> str:
 
 def write_profile(path: Path, settings: Settings, provenance: Provenance, *, force: bool = False) -> None:
     """Writes a profile whole or not at all; InputError where it exists and `force` is not set, or cannot be written."""
-    if path.exists() and not force:
-        raise InputError(f"{path} exists; name another file, or overwrite it with --force")
+    check_writable(path, force=force)
     with replacing(path) as file:
         file.write(render_profile(settings, provenance).encode())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from tqdm.auto import tqdm
 
 from tagspace_lab.clients.stores import MemoryStore
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.facts import scenario_facts
 from tagspace_lab.lab.profiles import read_profile
 from tagspace_lab.lab.report import STANDING_NOTES, Report, RunSummary, summarise_run
 from tagspace_lab.lab.snapshots import load_space
-from tagspace_lab.lab.world import EPOCH_S, TextMemo, World
+from tagspace_lab.lab.world import TextMemo, World
 from tagspace_lab.lab.yardstick import bound_run, micro_f1
 from tagspace_lab.pipeline.pipeline import RunResult
 from tagspace_lab.policy.prompts import LabelRules
@@ -23,7 +23,7 @@ from tagspace_lab.twin.scenario import Scenario, load_scenario
 
 __all__ = ["as_settings", "as_space", "baseline_settings", "measure", "replay"]
 
-BASELINE_CONCURRENCY = 6
+_BASELINE_CONCURRENCY = 6
 """Calls in flight under `baseline`: what a team sets that has not measured."""
 
 _TEXTS = TextMemo()  # texts of pages by the hash of their body: a pure function, remembered
@@ -50,6 +50,8 @@ def replay(
     """
     if runs < 1:
         raise InputError(f"runs is {runs}: replay at least one run.")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; allowed: an integer from 0.")
     space, scenario, chosen = as_space(space), _as_scenario(scenario), as_settings(settings)
     chosen = baseline_settings(chosen) if baseline else chosen
     title = f"{space.name} on {scenario.name}"
@@ -70,7 +72,7 @@ def replay(
         )
     return Report(
         source=space,
-        scenario={"name": scenario.name, "content_hash": scenario.content_hash},
+        scenario=scenario_facts(scenario),
         settings=chosen,
         seed=seed,
         baseline=baseline,
@@ -89,8 +91,8 @@ def measure(space: Space, scenario: Scenario, settings: Settings, *, runs: int =
 def baseline_settings(settings: Settings) -> Settings:
     """The way of before: no cache, no batches, no learning, and the other provider after any error."""
     return settings.with_changes(
-        ai_concurrency=BASELINE_CONCURRENCY,
-        max_ai_concurrency=BASELINE_CONCURRENCY,
+        ai_concurrency=_BASELINE_CONCURRENCY,
+        max_ai_concurrency=_BASELINE_CONCURRENCY,
         batch_size=1,
         cache_enabled=False,
         throttle="fixed",
@@ -126,7 +128,7 @@ def _passes(
     store = MemoryStore(settings.cache_size)
     rules = LabelRules(world.space.vocabulary, settings.max_labels)
     for day in range(runs):
-        epoch_s = time.time() if wall_clock else EPOCH_S
+        epochs_s: list[float] = []
         result = world.run(
             settings,
             day=day,
@@ -135,8 +137,9 @@ def _passes(
             read_text=_TEXTS.read,
             on_progress=on_progress,
             check_stop=check_stop,
+            on_epoch=epochs_s.append,
         )
-        bounds = bound_run(result, world.scenario, settings, rules, epoch_s)
+        bounds = bound_run(result, world.scenario, settings, rules, epochs_s[0])
         yield summarise_run(day + 1, result, bounds, micro_f1(result, world.space)), result
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tagspace_lab.lab.cards import render_card
+from tagspace_lab.lab.facts import rounded, space_facts
 from tagspace_lab.lab.yardstick import LEFT_OUT, Bounds
 from tagspace_lab.pipeline.metrics import mean_in_flight
 from tagspace_lab.pipeline.pipeline import RunResult
@@ -130,8 +131,7 @@ class Report:
     @cached_property
     def space(self) -> dict[str, Any]:
         """Name, key, number of pages and content hash of the space; the hash, when first asked, reads every page."""
-        source = self.source
-        return {"name": source.name, "key": source.key, "pages": len(source), "content_hash": source.content_hash}
+        return space_facts(self.source)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -185,7 +185,7 @@ class Report:
             "seed": self.seed,
             "baseline": self.baseline,
             "wall_clock": self.wall_clock,
-            "runs": [_rounded(asdict(run)) for run in self.runs],
+            "runs": [rounded(asdict(run)) for run in self.runs],
             "errors": sorted({tagging.reason for tagging in self._errors()}),
             "notes": list(self.notes),
         }
@@ -213,7 +213,3 @@ class Report:
         from tagspace_lab.lab.tables import overview
 
         return overview(self.runs).to_string()
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}

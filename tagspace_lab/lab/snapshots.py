@@ -229,7 +229,10 @@ def _header(space: Space) -> bytes:
 
 def _read(raw: IO[bytes]) -> SnapshotSpace:
     if raw.read(len(_GZIP_HEADER)) != _GZIP_HEADER:
-        raise SnapshotError(f"line 1: this is not a snapshot, or its first bytes are damaged; {_CURE}")
+        raise SnapshotError(
+            "line 1: this is not a snapshot as it was written: it is something else, was unpacked or packed again, "
+            f"or its first bytes are damaged; {_CURE}"
+        )
     raw.seek(0)
     lines = _lines(raw)
     first = next(lines, b"")

@@ -41,7 +41,7 @@ __all__ = ["StudyInterrupted", "tune"]
 BATCH = 4
 """Trials that are asked before any of them is told, whatever the number of jobs: it decides what is asked."""
 
-FINALISTS = 4
+_FINALISTS = 4
 FINAL_SEEDS = 6
 PROOF_SEEDS = 10
 
@@ -83,7 +83,7 @@ def tune(
     require_counts(trials=trials, seeds=seeds, runs=runs)
     today, done = as_settings(settings), list[Trial]()
     try:
-        with Workers(space, scenario, jobs) as workers, _quiet(), _bar(workers, trials, shown=progress) as bar:
+        with Workers(space, scenario, jobs) as workers, _quiet(), _bar(trials, shown=progress) as bar:
             referee = Referee.prepare(workers, today, goals, draw_seeds("study", seed, seeds), runs)
             for trial in _search(_Problem(referee, today, seed), trials, storage):
                 done.append(trial)
@@ -190,7 +190,9 @@ class _Journal:
     """The measurements of a study in a file that optuna and its dashboard read, too."""
 
     def __init__(self, path: Path, name: str) -> None:
-        path = path.absolute()  # optuna's lock is a link to it, and a relative one would dangle
+        self._path = path = path.absolute()  # optuna's lock is a link to it, and a relative one would dangle
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file that a journal could be kept in; name another.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _mend(path)
@@ -208,15 +210,17 @@ class _Journal:
 
     def add(self, problem: _Problem, verdict: Verdict) -> None:
         """One finished trial, in one line: there is no half-kept one."""
-        self._study.add_trial(
-            create_trial(
-                value=verdict.objective_s,
-                params=problem.params_of(verdict.settings),
-                distributions=problem.distributions,
-                constraints=verdict.excess,
-                user_attrs=asdict(verdict.measured),
-            )
+        trial = create_trial(
+            value=verdict.objective_s,
+            params=problem.params_of(verdict.settings),
+            distributions=problem.distributions,
+            constraints=verdict.excess,
+            user_attrs=asdict(verdict.measured),
         )
+        try:
+            self._study.add_trial(trial)
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be written: {error.strerror}; free space, or move it.") from error
 
 
 def _mend(path: Path) -> None:
@@ -242,13 +246,12 @@ def _choose(
     kept = sorted((trial for trial in trials if trial.verdict.feasible), key=lambda trial: trial.verdict.objective_s)
     ranking = list(dict.fromkeys(trial.verdict.settings for trial in kept if trial.verdict.settings != today))
     referee = Referee.prepare(workers, today, goals, seeds, runs)
-    todays, *finalists = referee.judge([today, *ranking[:FINALISTS]])
+    todays, *finalists = referee.judge([today, *ranking[:_FINALISTS]])
     return min([verdict for verdict in finalists if verdict.feasible] or [todays], key=lambda v: v.objective_s).settings
 
 
-def _bar(workers: Workers, trials: int, *, shown: bool) -> tqdm[Any]:
-    title = f"tuning {workers.space.name} on {workers.scenario.name}"
-    return tqdm(total=trials, unit="trial", desc=title, disable=not shown)
+def _bar(trials: int, *, shown: bool) -> tqdm[Any]:
+    return tqdm(total=trials, unit="trial", desc="tuning", disable=not shown)
 
 
 def _best_so_far(trials: list[Trial]) -> str:

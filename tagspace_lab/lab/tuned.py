@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tagspace_lab.lab.cards import render_card
+from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
 from tagspace_lab.lab.profiles import Provenance, write_profile
 from tagspace_lab.lab.verify import Verification
@@ -138,13 +139,13 @@ class Tuned:
             "trials": len(self.history),
             "seeds": list(self.study_seeds),
             "goals": asdict(self.goals),
-            "before": _rounded(asdict(self.before)),
-            "after": _rounded(asdict(self.after)),
+            "before": rounded(asdict(self.before)),
+            "after": rounded(asdict(self.after)),
             "verification": self.verification.to_dict(),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Every trial's makespan, with the best so far and the bound."""
+        """The objective of every trial, the best so far, today's settings, and what missed a goal."""
         from tagspace_lab.lab.plots import plot_trials
 
         return plot_trials(self, ax=ax)
@@ -175,7 +176,3 @@ _WORDED: dict[str, Callable[[Settings, Measured], str]] = {
     "batch size": lambda settings, measured: f"{settings.batch_size}",
     "cache": lambda settings, measured: f"{settings.cache_size} entries" if settings.cache_enabled else "off",
 }
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
+from tagspace_lab.lab.facts import rounded, scenario_facts, space_facts
 from tagspace_lab.lab.objective import pool
 from tagspace_lab.lab.replay import as_settings
 from tagspace_lab.lab.report import RunSummary
@@ -29,8 +29,8 @@ __all__ = ["STREAMS", "Comparison", "Verification", "compare", "draw_seeds", "ve
 STREAMS = ("study", "finals", "proof", "verify")
 """What seeds are drawn for; no two of them ever share one."""
 
-CONFIDENCE = 0.95
-RESAMPLES = 10_000
+_CONFIDENCE = 0.95
+_RESAMPLES = 10_000
 
 Replays = Sequence[Sequence[RunSummary]]
 
@@ -96,7 +96,7 @@ class Verification:
             "after": {"name": self.names[1], "settings": self.settings[1].to_variables()},
             "seeds": list(self.seeds),
             "holds": self.holds,
-            "runs": [{str(name): _plain(value) for name, value in row.items()} for row in rows],
+            "runs": [rounded(row) for row in rows],
         }
 
     def overview(self) -> pd.DataFrame:
@@ -158,9 +158,9 @@ class Comparison:
 def compare(before_s: Sequence[float], after_s: Sequence[float]) -> Comparison:
     """The gain of paired makespans. The resampling has a fixed seed: the same numbers give the same interval."""
     before, after = np.asarray(before_s, "float64"), np.asarray(after_s, "float64")
-    drawn = np.random.default_rng(0).integers(len(before), size=(RESAMPLES, len(before)))
+    drawn = np.random.default_rng(0).integers(len(before), size=(_RESAMPLES, len(before)))
     gains = 1 - _ratio(after[drawn].sum(axis=1), before[drawn].sum(axis=1))
-    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(gains, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Comparison(float(1 - _ratio(after.sum(), before.sum())), (float(low), float(high)))
 
 
@@ -211,8 +211,8 @@ def verify_with(
     bar = tqdm(workers.measure(tasks, runs), total=len(tasks), unit="replay", desc="verifying", disable=not progress)
     replays = list(bar)
     return Verification(
-        space={"name": space.name, "key": space.key, "pages": len(space), "content_hash": space.content_hash},
-        scenario={"name": scenario.name, "content_hash": scenario.content_hash},
+        space=space_facts(space),
+        scenario=scenario_facts(scenario),
         names=names,
         settings=settings,
         seeds=tuple(seeds),
@@ -240,10 +240,3 @@ def _word(name: str, value: Any) -> str:
     if name == "f1":
         return "no gold labels" if pd.isna(value) else f"{value:.3f}"
     return f"{value:.0f}"
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(float(value), 6)
-    return value

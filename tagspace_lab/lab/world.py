@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
+from starlette.applications import Starlette
 
 from tagspace_lab.clients.confluence import ConfluenceCloud
 from tagspace_lab.clients.http import open_http
@@ -33,14 +34,11 @@ from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import page_text
 from tagspace_lab.records import Space
 from tagspace_lab.settings import Settings
-from tagspace_lab.twin.app import build_app
+from tagspace_lab.twin.app import EPOCH_S, build_app
 from tagspace_lab.twin.clock import run_virtual
 from tagspace_lab.twin.scenario import Provider, Scenario
 
-__all__ = ["EPOCH_S", "TextMemo", "World", "serve"]
-
-EPOCH_S = 1_767_225_600.0
-"""What the wall clock shows when a virtual run begins: 2026-01-01T00:00:00Z, the start of a minute."""
+__all__ = ["TextMemo", "World", "serve"]
 
 _MODEL_NAME = "twin"
 _KEY = "twin"  # the twin wants a key, and takes any
@@ -88,34 +86,24 @@ class World:
         read_text: Callable[[str], str] = page_text,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
+        on_epoch: Callable[[float], None] | None = None,
     ) -> RunResult:
-        """One pass of the job over the space as it was on `day`. `store`: the cache; None runs without one."""
+        """One pass of the job over the space as it was on `day`. `store`: the cache; None runs without one.
+
+        `on_epoch` is told afterwards what the wall clock said at the first request.
+        """
 
         def job(http: httpx.AsyncClient, base_url: str, clock: Callable[[], float]) -> Coroutine[Any, Any, RunResult]:
             wiring = _Wiring(self, settings, day, http, base_url, clock)
             return wiring.pipeline(store, read_text, on_progress, check_stop).run(self.space.key)
 
-        return self._on_the_wall_clock(day, job) if wall_clock else self._in_virtual_time(day, job)
-
-    def _in_virtual_time(self, day: int, job: _Job) -> RunResult:
-        app = build_app(self.scenario, self.space, seed=self.seed, day=day, epoch_s=EPOCH_S)
-
-        async def main() -> RunResult:
-            loop = asyncio.get_running_loop()
-            async with open_http(httpx.ASGITransport(app)) as http:
-                return await job(http, "http://twin", lambda: EPOCH_S + loop.time())
-
-        return run_virtual(main)
-
-    def _on_the_wall_clock(self, day: int, job: _Job) -> RunResult:
-        app = build_app(self.scenario, self.space, seed=self.seed, day=day, epoch_s=time.time())
-
-        async def main(base_url: str) -> RunResult:
-            async with open_http() as http:
-                return await job(http, base_url, time.time)
-
-        with serve(app) as base_url:
-            return _run_real(lambda: main(base_url))
+        app = build_app(
+            self.scenario, self.space, seed=self.seed, day=day, wall_clock=time.time if wall_clock else lambda: EPOCH_S
+        )
+        result = _on_the_wall_clock(app, job) if wall_clock else _in_virtual_time(app, job)
+        if on_epoch:
+            on_epoch(app.state.elapsed_s.epoch_s)
+        return result
 
 
 _Job = Callable[[httpx.AsyncClient, str, Callable[[], float]], Coroutine[Any, Any, RunResult]]
@@ -167,7 +155,8 @@ class _Wiring:
 
     def _confluence(self) -> ConfluenceCloud:
         auth = httpx.BasicAuth("twin", _KEY)
-        return ConfluenceCloud(self.http, f"{self.base_url}/wiki", auth, self._rng("confluence"), self.clock)
+        rng, give_up_s = self._rng("confluence"), self.settings.give_up_s
+        return ConfluenceCloud(self.http, f"{self.base_url}/wiki", auth, rng, self.clock, give_up_s=give_up_s)
 
     def _endpoint(self, name: str, provider: Provider, path: str) -> Endpoint:
         settings = self.settings
@@ -206,6 +195,24 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def _in_virtual_time(app: Starlette, job: _Job) -> RunResult:
+    async def main() -> RunResult:
+        loop = asyncio.get_running_loop()
+        async with open_http(httpx.ASGITransport(app)) as http:
+            return await job(http, "http://twin", lambda: EPOCH_S + loop.time())
+
+    return run_virtual(main)
+
+
+def _on_the_wall_clock(app: Starlette, job: _Job) -> RunResult:
+    async def main(base_url: str) -> RunResult:
+        async with open_http() as http:
+            return await job(http, base_url, time.time)
+
+    with serve(app) as base_url:
+        return _run_real(lambda: main(base_url))
 
 
 def _run_real(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,6 +1,6 @@
 """What a response says of the provider's limits: headers and 429 bodies of every dialect -> RateLimit.
 
-Dialects, from the vendors' documents (FACTS, section 1): `x-ratelimit-*` with Go durations (OpenAI), bare
+Dialects, from the vendors' rate-limit pages: `x-ratelimit-*` with Go durations (OpenAI), bare
 seconds or zeros that mean "not stated" (Azure), epoch milliseconds (gateways); `anthropic-ratelimit-*` with
 RFC 3339 instants; the IETF draft's `RateLimit` and `RateLimit-Policy`; Google's RetryInfo in the body.
 What makes no sense (negative, not a number, a limit of 0, a wait of a day) is treated as not stated.

@@ -27,7 +27,7 @@ PROMPT_VERSION = "1"
 _CALL_OUTPUT_TOKENS = 48
 _LABEL_OUTPUT_TOKENS = 12
 _PAGE_OUTPUT_TOKENS = 30
-# Confluence refuses these in a label, and splits a name at a space (FACTS: Confluence, Cloud).
+# Confluence refuses these in a label, and splits a name at a space (Atlassian's documentation of labels).
 _ILLEGAL = str.maketrans(dict.fromkeys(":;.,?&[]()#^*@!\"'`", ""))
 _PAGE = '{"id": %s, "title": %s, "text": %s}'
 _PAGE_LIST = re.compile(r'\[\s*\{\s*"')

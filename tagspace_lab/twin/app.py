@@ -6,6 +6,8 @@ time. Its own time starts with the first request that it sees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 
 from tagspace_lab.records import Space
@@ -20,20 +22,22 @@ EPOCH_S = 1_767_225_600.0
 """2026-01-01T00:00:00Z: what the simulated world's wall clock says at its start, unless told otherwise."""
 
 
-def build_app(scenario: Scenario, space: Space, *, seed: int = 0, day: int = 0, epoch_s: float = EPOCH_S) -> Starlette:
+def build_app(
+    scenario: Scenario, space: Space, *, seed: int = 0, day: int = 0, wall_clock: Callable[[], float] = lambda: EPOCH_S
+) -> Starlette:
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
     Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
-    time. `epoch_s` is the wall clock, in seconds since 1970, at the first request.
+    time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """
-    elapsed_s = Stopwatch()
+    elapsed_s = Stopwatch(wall_clock)
     quality = scenario.quality
-    provider = ProviderTwin(scenario.provider, space, quality, elapsed_s=elapsed_s, seed=seed, epoch_s=epoch_s)
+    provider = ProviderTwin(scenario.provider, space, quality, elapsed_s=elapsed_s, seed=seed)
     fallback = scenario.fallback and ProviderTwin(
-        scenario.fallback, space, quality, elapsed_s=elapsed_s, name="fallback", seed=seed, epoch_s=epoch_s
+        scenario.fallback, space, quality, elapsed_s=elapsed_s, name="fallback", seed=seed
     )
-    confluence = ConfluenceTwin(scenario.confluence, space, elapsed_s=elapsed_s, day=day, epoch_s=epoch_s)
+    confluence = ConfluenceTwin(scenario.confluence, space, elapsed_s=elapsed_s, day=day)
     app = Starlette(
         routes=[
             *provider.routes("/v1"),

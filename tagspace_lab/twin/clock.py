@@ -75,19 +75,26 @@ class _Jump:
         return []
 
 
-async def _refuse(self: VirtualLoop, *_: Any, **__: Any) -> NoReturn:
+def _refuse(self: VirtualLoop, *_: Any, **__: Any) -> NoReturn:
     raise ClockError(
         "Virtual time has no network and no subprocess: a real wait would not move this clock. "
         "Give the HTTP client an httpx.ASGITransport(app), or run on the wall clock."
     )
 
 
+async def _refuse_soon(self: VirtualLoop, *_: Any, **__: Any) -> NoReturn:
+    _refuse(self)
+
+
+for _name in ("add_reader", "add_writer"):
+    setattr(VirtualLoop, _name, _refuse)
 for _name in (
     *("getaddrinfo", "getnameinfo", "create_connection", "create_server", "create_datagram_endpoint"),
-    *("create_unix_connection", "create_unix_server", "sock_connect", "sock_accept", "sock_recv", "sock_sendall"),
+    *("create_unix_connection", "create_unix_server", "sock_connect", "sock_accept", "sock_sendall"),
+    *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendto", "sock_sendfile", "sendfile"),
     *("connect_read_pipe", "connect_write_pipe", "subprocess_exec", "subprocess_shell"),
 ):
-    setattr(VirtualLoop, _name, _refuse)
+    setattr(VirtualLoop, _name, _refuse_soon)
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -26,6 +26,7 @@ from tagspace_lab.twin.dialects import rfc3339
 from tagspace_lab.twin.labels import LabelShelf, split_labels
 from tagspace_lab.twin.meters import Bucket
 from tagspace_lab.twin.schema import Confluence
+from tagspace_lab.twin.stopwatch import Stopwatch
 from tagspace_lab.twin.supply import Supply
 
 __all__ = ["SPACE_ID", "ConfluenceTwin"]
@@ -50,12 +51,11 @@ class ConfluenceTwin:
         confluence: Confluence,
         space: Space,
         *,
-        elapsed_s: Callable[[], float],
+        elapsed_s: Stopwatch,
         day: int = 0,
-        epoch_s: float = 0.0,
     ) -> None:
         self._confluence, self._space, self._day = confluence, space, day
-        self._elapsed_s, self._epoch_s = elapsed_s, epoch_s
+        self._elapsed_s = elapsed_s
         self._bucket = _build_bucket(confluence)
         self.labels = LabelShelf()
         self.requests = self.refusals = 0
@@ -103,7 +103,7 @@ class ConfluenceTwin:
             self._bucket.take(1.0, now_s)
             return None
         self.refusals += 1
-        headers = _limit_headers(self._bucket, now_s, self._epoch_s)
+        headers = _limit_headers(self._bucket, now_s, self._elapsed_s.epoch_s)
         if self._confluence.retry_after:
             headers["Retry-After"] = str(ceil(wait_s))
         return JSONResponse({"code": 429, "message": "Rate limit exceeded"}, 429, headers)
@@ -229,7 +229,7 @@ class ConfluenceTwin:
 
     @cached_property
     def _created_at(self) -> str:
-        return rfc3339(self._epoch_s)
+        return rfc3339(self._elapsed_s.epoch_s)
 
 
 def _build_bucket(confluence: Confluence) -> Bucket | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from tagspace_lab.twin.fates import Ending, Fate, draw_fate, service_s, weather
 from tagspace_lab.twin.noise import draw
 from tagspace_lab.twin.quotas import Charge, Gate, Verdict
 from tagspace_lab.twin.schema import Provider, Quality
+from tagspace_lab.twin.stopwatch import Stopwatch
 from tagspace_lab.twin.wires import AnthropicWire, Ask, OpenAIWire, Usage, VendorError, Wire, find_pages
 
 __all__ = ["Decision", "ProviderTwin"]
@@ -61,7 +62,7 @@ class _Call:
 class ProviderTwin:
     """One provider. `log` holds its last 100,000 decisions, `counts` all of them by refusing limit ("" for admitted).
 
-    `elapsed_s` tells the time since the run began, `epoch_s` is the wall clock's time at its start.
+    `elapsed_s` tells the time since the run began, and what the wall clock said at its start.
     """
 
     def __init__(
@@ -70,15 +71,13 @@ class ProviderTwin:
         space: Space,
         quality: Quality,
         *,
-        elapsed_s: Callable[[], float],
+        elapsed_s: Stopwatch,
         name: str = "provider",
         seed: int = 0,
-        epoch_s: float = 0.0,
     ) -> None:
-        self._provider, self._elapsed_s, self._epoch_s = provider, elapsed_s, epoch_s
+        self._provider, self._elapsed_s = provider, elapsed_s
         self._key = (seed, name)
         self._model = Model(space, quality, provider.output, seed=seed)
-        self._gate = Gate(provider.limits, provider.events, seed=seed, name=name, phase_s=epoch_s)
         self._seen: Counter[bytes] = Counter()
         self._prefixes: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.log: deque[Decision] = deque(maxlen=_LOG_ENTRIES)
@@ -87,10 +86,17 @@ class ProviderTwin:
     @property
     def in_flight(self) -> int:
         """Calls in progress."""
-        return self._gate.in_flight
+        return self._gate.in_flight if self.counts else 0
+
+    @cached_property
+    def _gate(self) -> Gate:
+        """Made for the first call, which starts the clock that its windows may follow."""
+        seed, name = self._key
+        provider = self._provider
+        return Gate(provider.limits, provider.events, seed=seed, name=name, phase_s=self._elapsed_s.epoch_s)
 
     def routes(self, prefix: str) -> list[Route]:
-        """The two endpoints under `prefix`, such as `/v1`."""
+        """The two endpoints under `prefix`, such as `/v1`, and the list of models that SDKs greet a server with."""
         openai, anthropic = OpenAIWire(), AnthropicWire()
 
         async def complete_chat(request: Request) -> Response:
@@ -99,7 +105,12 @@ class ProviderTwin:
         async def create_message(request: Request) -> Response:
             return await self._serve(request, anthropic)
 
+        async def list_models(_: Request) -> Response:
+            model = {"id": "twin", "object": "model", "created": 0, "owned_by": "twin"}
+            return JSONResponse({"object": "list", "data": [model]})
+
         return [
+            Route(f"{prefix}/models", list_models, methods=["GET"]),
             Route(f"{prefix}/chat/completions", complete_chat, methods=["POST"]),
             Route(f"{prefix}/messages", create_message, methods=["POST"]),
         ]
@@ -178,7 +189,7 @@ class ProviderTwin:
         await asyncio.sleep(service_s(latency, fate, output_tokens, load))
         self._settle(call, output_tokens)
         usage = Usage(call.input_tokens, output_tokens, call.cached_tokens, call.created_tokens)
-        body = wire.answer(call.ask, text, usage, call_id, int(self._epoch_s + now_s), is_cut)
+        body = wire.answer(call.ask, text, usage, call_id, int(self._elapsed_s.epoch_s + now_s), is_cut)
         return JSONResponse(body, headers=self._limit_headers())
 
     def _draw(self, call: _Call) -> tuple[str, Fate]:
@@ -229,4 +240,4 @@ class ProviderTwin:
         if self._provider.headers == "none":
             return {}
         now_s = self._elapsed_s()
-        return rate_limit_headers(self._provider.headers, self._gate.gauges(now_s), self._epoch_s + now_s)
+        return rate_limit_headers(self._provider.headers, self._gate.gauges(now_s), self._elapsed_s.epoch_s + now_s)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tagspace_lab.errors import ScenarioError
-from tagspace_lab.shipped import shipped_file, shipped_names
+from tagspace_lab.shipped import shipped_dir, shipped_file, shipped_names
 from tagspace_lab.twin.schema import (
     Confluence,
     Event,
@@ -63,15 +63,18 @@ def shipped_scenarios() -> list[str]:
 def load_scenario(name_or_path: str | Path) -> Scenario:
     """The scenario of that shipped name, or of that file if it is a path or ends in `.toml`.
 
-    Raises ScenarioError for an unknown name, an unreadable file, an unknown key (named with the nearest
+    A scenario of one's own is called after its file, so that a copy is not taken for what it was copied
+    from. Raises ScenarioError for an unknown name, an unreadable file, an unknown key (named with the nearest
     allowed one) or a wrong value (named with what is allowed).
     """
     path = find_scenario(name_or_path)
     content = _read(path)
     try:
-        return Scenario.model_validate_json(json.dumps(content, default=str))
+        scenario = Scenario.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise ScenarioError(f"{path}: " + "; ".join(_word(details) for details in error.errors())) from error
+    is_shipped = path.parent == shipped_dir() / "scenarios"
+    return scenario if is_shipped else scenario.model_copy(update={"name": path.stem})
 
 
 def find_scenario(name_or_path: str | Path) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,34 @@ def test_writability_is_tried_without_a_trace(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         check_writable(tmp_path / "file/c.csv", force=False)
+
+
+def test_pipes_are_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="not a regular file"):
+        check_writable(pipe, force=True)
+    with pytest.raises(InputError, match="not a regular file"), replacing(pipe):
+        pass
+    assert pipe.is_fifo()
+
+
+def test_link_is_followed_to_its_target(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "a.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    link.symlink_to(target)
+    with replacing(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_mode_is_what_the_umask_leaves(tmp_path: Path) -> None:
+    path, before = tmp_path / "a.csv", os.umask(0o027)
+    try:
+        with replacing(path) as file:
+            file.write(b"private")
+    finally:
+        assert os.umask(before) == 0o027
+    assert path.stat().st_mode & 0o777 == 0o640

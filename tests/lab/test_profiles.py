@@ -126,7 +126,7 @@ def test_full_disk_leaves_the_old_profile_and_no_draft(tmp_path: Path, monkeypat
 def test_place_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"cannot be written: .*; name a file in a writable folder"):
+    with pytest.raises(InputError, match=r"name a file in (a writable folder|it)"):
         write_profile(tmp_path / name, Settings(), PROVENANCE, force=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
 

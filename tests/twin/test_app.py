@@ -66,6 +66,25 @@ def test_time_is_that_of_the_first_request(space: Any, caller: Any) -> None:
     assert last_s == pytest.approx(7.05, abs=0.01)
 
 
+def test_wall_clock_is_read_at_the_first_request(space: Any, caller: Any) -> None:
+    async def main() -> tuple[list[float], int, int]:
+        readings = iter([1_800_000_030.0])
+        read: list[float] = []
+
+        def wall_clock() -> float:
+            read.append(next(readings))
+            return read[-1]
+
+        app = build_app(load_scenario("openai-tier1"), space, wall_clock=wall_clock)
+        async with caller.connect(app) as client:
+            idle = len(read) + app.state.provider.in_flight
+            reply = await client.post(**caller.chat())
+            await client.get("/wiki/api/v2/spaces", auth=("any", "any"))
+        return read, idle, reply.json()["created"]
+
+    assert run_virtual(main) == ([1_800_000_030.0], 0, 1_800_000_030)
+
+
 def test_served_app_answers_as_in_process(space: Any, caller: Any) -> None:
     scenario = load_scenario("blind-bucket")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import socket
 
 import httpx
 import pytest
@@ -71,6 +72,23 @@ def test_real_socket_is_refused() -> None:
 
     with pytest.raises(ClockError, match="ASGITransport"):
         run_virtual(main)
+
+
+def test_sockets_and_watched_files_are_refused() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            with pytest.raises(ClockError):
+                await loop.sock_sendto(sock, b"", ("127.0.0.1", 9))
+            with pytest.raises(ClockError):
+                await loop.sock_recv_into(sock, bytearray(1))
+            with pytest.raises(ClockError):
+                await loop.sock_recvfrom(sock, 1)
+            for watch in (loop.add_reader, loop.add_writer):
+                with pytest.raises(ClockError, match="Virtual time"):
+                    watch(sock.fileno(), print)
+
+    run_virtual(main)
 
 
 def test_executor_runs_inline_and_hands_errors_on() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tagspace_lab.twin.app import build_app
 from tagspace_lab.twin.clock import run_virtual
-from tagspace_lab.twin.scenario import Scenario
+from tagspace_lab.twin.scenario import Scenario, load_scenario
 from tagspace_lab.twin.wires import find_pages
 
 Play = Callable[[httpx.AsyncClient, Any], Awaitable[Any]]
@@ -311,3 +311,12 @@ def test_events_count_from_the_first_request(play: Any, caller: Any) -> None:
 
 def test_prompt_is_understood_as_the_callers_build_it(caller: Any) -> None:
     assert find_pages(caller.prompt(["1", "2"])) == ["1", "2"]
+
+
+def test_server_is_greeted_by_its_list_of_models(space: Any) -> None:
+    async def main() -> Any:
+        app = build_app(load_scenario("openai-tier1"), space)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://twin") as client:
+            return (await client.get("/v1/models")).json()
+
+    assert [model["object"] for model in run_virtual(main)["data"]] == ["model"]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tagspace_lab.errors import ScenarioError
 from tagspace_lab.shipped import shipped_file
-from tagspace_lab.twin.scenario import Quality, load_scenario, shipped_scenarios
+from tagspace_lab.twin.scenario import Quality, find_scenario, load_scenario, shipped_scenarios
 
 WANTED = {
     "openai-tier1", "openai-tier2", "anthropic-tier1", "azure", "gateway-fixed-window", "self-hosted",
@@ -100,3 +100,11 @@ def test_any_bytes_are_a_scenario_error(junk: bytes) -> None:
         path.write_bytes(junk)
         with pytest.raises(ScenarioError):
             load_scenario(path)
+
+
+def test_scenario_of_ones_own_is_called_after_its_file(tmp_path: Path) -> None:
+    shipped = load_scenario("openai-tier1")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(find_scenario("openai-tier1").read_text())
+    assert (shipped.name, load_scenario(mine).name) == ("openai-tier1", "mine")
+    assert load_scenario(mine).content_hash == shipped.content_hash
