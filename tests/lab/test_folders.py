@@ -122,7 +122,7 @@ def test_a_snapshot_that_exists_is_refused_before_any_work(tmp_path: Path) -> No
         snapshot_folder(tmp_path, tmp_path / "out", progress=lambda *_: pytest.fail("work was done"))
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="the digitalgov corpus does not lie beside the checkout")
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpora do not lie beside the checkout")
 def test_a_real_web_site(tmp_path: Path) -> None:
     """A thirtieth of it: rendering all of its Markdown takes seconds."""
     with tarfile.open(CORPUS) as archive:
