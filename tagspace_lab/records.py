@@ -18,6 +18,7 @@ __all__ = [
     "Page",
     "Quota",
     "RateLimit",
+    "Rates",
     "Reply",
     "Space",
     "Status",
@@ -127,6 +128,14 @@ class RateLimit:
     quotas: dict[str, Quota] = field(default_factory=dict)
     retry_after_s: float | None = None
     cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A provider's limits as a run learned them; None where it learned nothing."""
+
+    requests_per_min: float | None = None
+    tokens_per_min: float | None = None
 
 
 class Outcome(StrEnum):

@@ -109,7 +109,7 @@ class ScriptedModel:
 
 
 @dataclass
-class Obedient:
+class Obedient(Limiter):
     """A limiter that teaches itself nothing: `window` calls at once, `gap_s` apart, none before `gate_s`."""
 
     window: float = 3

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import random
 
-from tagspace_lab.policy.limits.protocol import Start
-from tagspace_lab.records import Cost, Reply
+from tagspace_lab.policy.limits.protocol import Limiter
+from tagspace_lab.records import Reply
 from tagspace_lab.settings import Settings
 
 __all__ = ["Fixed"]
 
 
-class Fixed:
+class Fixed(Limiter):
     """A constant window, and what the vendors' SDKs do about a refusal.
 
     Source: the official OpenAI client: `Retry-After` where 0 < x <= 120 s, else 0.5 * 2**n s, at most
@@ -26,19 +25,6 @@ class Fixed:
     @property
     def window(self) -> float:
         return self._window
-
-    @property
-    def cooling_until_s(self) -> float:
-        return 0.0
-
-    def ready_at(self, now_s: float, in_flight: int, cost: Cost) -> float:
-        return now_s if in_flight < int(self._window) else math.inf
-
-    def on_start(self, start: Start) -> None:
-        """Nothing to note."""
-
-    def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
-        """Nothing to learn."""
 
     def retry_delay_s(self, refusals: int, reply: Reply) -> float | None:
         asked_s = reply.rate_limit.retry_after_s

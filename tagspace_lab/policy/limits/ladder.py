@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 
-from tagspace_lab.policy.limits.protocol import Start
-from tagspace_lab.records import Cost, Outcome, Reply
+from tagspace_lab.policy.limits.protocol import Limiter, Start
+from tagspace_lab.records import Outcome, Reply
 from tagspace_lab.settings import Settings
 
 __all__ = ["Ladder"]
 
 
-class Ladder:
+class Ladder(Limiter):
     """What teams write first: one call fewer after a 429, one more after a quiet spell.
 
     A refused call comes back after 0.5, 1 and 2 s, then goes to the fallback provider.
@@ -29,13 +29,6 @@ class Ladder:
     @property
     def window(self) -> float:
         return self._window
-
-    @property
-    def cooling_until_s(self) -> float:
-        return 0.0
-
-    def ready_at(self, now_s: float, in_flight: int, cost: Cost) -> float:
-        return now_s if in_flight < self._window else math.inf
 
     def on_start(self, start: Start) -> None:
         self._changed_s = min(self._changed_s, start.at_s)

@@ -21,7 +21,7 @@ import math
 import random
 
 from tagspace_lab.policy.limits.intervals import CapInterval, RateInterval
-from tagspace_lab.policy.limits.protocol import Start
+from tagspace_lab.policy.limits.protocol import Limiter, Start
 from tagspace_lab.policy.limits.stated import StatedQuotas
 from tagspace_lab.records import Cost, Outcome, RateLimit, Reply
 from tagspace_lab.settings import Settings
@@ -38,7 +38,7 @@ _LONGEST_EXPECTED_GAP_S = 5.0
 """What a run was told of the rates is not believed beyond it: a wrong number costs a little time, not days."""
 
 
-class Learned:
+class Learned(Limiter):
     """The default limiter: window, request rate and token rate learned together."""
 
     def __init__(self, settings: Settings, rng: random.Random) -> None:
