@@ -2,7 +2,7 @@
 
 A :class:`Limiter` says how many calls may be in flight and when the next one may start; it never waits.
 `pipeline/throttle.py` enforces what it says. To add one: write the class in a file of its own, and
-name it in :data:`LIMITERS`.
+name it in :data:`LIMITERS` and in the setting `throttle`.
 
 No clock here: time arrives as `now_s`.
 """
@@ -18,7 +18,15 @@ from tagspace_lab.policy.limits.learned import Learned
 from tagspace_lab.policy.limits.protocol import Limiter, Start
 from tagspace_lab.settings import Settings
 
-__all__ = ["LIMITERS", "Fixed", "Ladder", "Learned", "Limiter", "Start", "make_limiter"]
+__all__ = [
+    "LIMITERS",
+    "Fixed",
+    "Ladder",
+    "Learned",
+    "Limiter",
+    "Start",
+    "make_limiter",
+]
 
 LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "fixed": Fixed,
