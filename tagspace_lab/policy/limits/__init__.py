@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from tagspace_lab.policy.limits.aimd import Aimd
 from tagspace_lab.policy.limits.fixed import Fixed
 from tagspace_lab.policy.limits.ladder import Ladder
 from tagspace_lab.policy.limits.learned import Learned
@@ -20,6 +21,7 @@ from tagspace_lab.settings import Settings
 
 __all__ = [
     "LIMITERS",
+    "Aimd",
     "Fixed",
     "Ladder",
     "Learned",
@@ -31,6 +33,7 @@ __all__ = [
 LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "fixed": Fixed,
     "ladder": Ladder,
+    "aimd": Aimd,
     "learned": Learned,
 }
 

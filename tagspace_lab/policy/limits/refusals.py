@@ -1,12 +1,16 @@
-"""When a refused call comes back, under the limiters that leave that to the call itself."""
+"""What a failed call means to the limiters that are not `learned`: whether it was dropped, and when it comes back."""
 
 from __future__ import annotations
 
 import random
 
-from tagspace_lab.records import Reply
+from tagspace_lab.records import Outcome, Reply
 
-__all__ = ["asked_delay_s", "back_off_s"]
+__all__ = ["DROPS", "asked_delay_s", "back_off_s"]
+
+DROPS = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.UNREACHABLE})
+"""Outcomes that congestion control takes for a lost packet: refused, timed out, not connected. A call that was
+answered with another error or cancelled says nothing of the load."""
 
 _LONGEST_ASKED_S = 120.0
 _FIRST_WAIT_S = 0.5
