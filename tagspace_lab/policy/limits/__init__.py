@@ -17,6 +17,7 @@ from tagspace_lab.policy.limits.fixed import Fixed
 from tagspace_lab.policy.limits.ladder import Ladder
 from tagspace_lab.policy.limits.learned import Learned
 from tagspace_lab.policy.limits.protocol import Limiter, Start
+from tagspace_lab.policy.limits.vegas import Vegas
 from tagspace_lab.settings import Settings
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Learned",
     "Limiter",
     "Start",
+    "Vegas",
     "make_limiter",
 ]
 
@@ -34,6 +36,7 @@ LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "fixed": Fixed,
     "ladder": Ladder,
     "aimd": Aimd,
+    "vegas": Vegas,
     "learned": Learned,
 }
 
