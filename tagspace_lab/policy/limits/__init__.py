@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from tagspace_lab.policy.limits.aimd import Aimd
 from tagspace_lab.policy.limits.fixed import Fixed
+from tagspace_lab.policy.limits.gradient2 import Gradient2
 from tagspace_lab.policy.limits.ladder import Ladder
 from tagspace_lab.policy.limits.learned import Learned
 from tagspace_lab.policy.limits.protocol import Limiter, Start
@@ -24,6 +25,7 @@ __all__ = [
     "LIMITERS",
     "Aimd",
     "Fixed",
+    "Gradient2",
     "Ladder",
     "Learned",
     "Limiter",
@@ -37,6 +39,7 @@ LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "ladder": Ladder,
     "aimd": Aimd,
     "vegas": Vegas,
+    "gradient2": Gradient2,
     "learned": Learned,
 }
 
