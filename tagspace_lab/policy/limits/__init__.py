@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 
 from tagspace_lab.policy.limits.aimd import Aimd
+from tagspace_lab.policy.limits.cubic import Cubic
 from tagspace_lab.policy.limits.fixed import Fixed
 from tagspace_lab.policy.limits.gradient2 import Gradient2
 from tagspace_lab.policy.limits.ladder import Ladder
@@ -24,6 +25,7 @@ from tagspace_lab.settings import Settings
 __all__ = [
     "LIMITERS",
     "Aimd",
+    "Cubic",
     "Fixed",
     "Gradient2",
     "Ladder",
@@ -40,6 +42,7 @@ LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "aimd": Aimd,
     "vegas": Vegas,
     "gradient2": Gradient2,
+    "cubic": Cubic,
     "learned": Learned,
 }
 
