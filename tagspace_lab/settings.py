@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     batch_size: _Integer = Field(default=5, ge=1, le=LARGEST_BATCH, description="pages in one prompt at most")
     cache_enabled: _Switch = Field(default=True, description="whether answers are kept and used again")
     cache_size: _Integer = Field(default=1000, ge=1, le=10_000_000, description="answers kept at most")
-    throttle: Literal["fixed", "ladder", "aimd", "vegas", "gradient2", "cubic", "learned"] = Field(
+    throttle: Literal["fixed", "ladder", "aimd", "vegas", "gradient2", "cubic", "google-sre", "learned"] = Field(
         default="learned", description="policy of pacing"
     )
     batch_tokens: _Integer = Field(default=16_000, ge=100, le=1_000_000, description="tokens of the pages in a prompt")

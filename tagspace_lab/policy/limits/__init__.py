@@ -15,6 +15,7 @@ from collections.abc import Callable
 from tagspace_lab.policy.limits.aimd import Aimd
 from tagspace_lab.policy.limits.cubic import Cubic
 from tagspace_lab.policy.limits.fixed import Fixed
+from tagspace_lab.policy.limits.google_sre import GoogleSre
 from tagspace_lab.policy.limits.gradient2 import Gradient2
 from tagspace_lab.policy.limits.ladder import Ladder
 from tagspace_lab.policy.limits.learned import Learned
@@ -27,6 +28,7 @@ __all__ = [
     "Aimd",
     "Cubic",
     "Fixed",
+    "GoogleSre",
     "Gradient2",
     "Ladder",
     "Learned",
@@ -43,6 +45,7 @@ LIMITERS: dict[str, Callable[[Settings, random.Random], Limiter]] = {
     "vegas": Vegas,
     "gradient2": Gradient2,
     "cubic": Cubic,
+    "google-sre": GoogleSre,
     "learned": Learned,
 }
 
