@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     batch_size: _Integer = Field(default=5, ge=1, le=LARGEST_BATCH, description="pages in one prompt at most")
     cache_enabled: _Switch = Field(default=True, description="whether answers are kept and used again")
     cache_size: _Integer = Field(default=1000, ge=1, le=10_000_000, description="answers kept at most")
-    throttle: Literal["fixed", "ladder", "learned"] = Field(default="learned", description="policy of pacing")
+    throttle: Literal["fixed", "ladder", "aimd", "vegas", "gradient2", "cubic", "google-sre", "learned"] = Field(
+        default="learned", description="policy of pacing"
+    )
     batch_tokens: _Integer = Field(default=16_000, ge=100, le=1_000_000, description="tokens of the pages in a prompt")
     page_tokens: _Integer = Field(default=4_000, ge=50, le=1_000_000, description="tokens after which a page is cut")
     max_labels: _Integer = Field(default=5, ge=1, le=50, description="labels of one page at most")

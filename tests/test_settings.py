@@ -84,7 +84,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert refuse(ai_concurrency=20, cache_size=0, throttle="fast", batchsize=3) == [
         "TAG_SPACE_AI_CONCURRENCY is 20; allowed: at most TAG_SPACE_MAX_AI_CONCURRENCY, which is 10",
         "TAG_SPACE_CACHE_SIZE is 0; allowed: an integer from 1 to 10000000",
-        "TAG_SPACE_THROTTLE is 'fast'; allowed: fixed, ladder or learned",
+        "TAG_SPACE_THROTTLE is 'fast'; allowed: fixed, ladder, aimd, vegas, gradient2, cubic, google-sre or learned",
         "TAG_SPACE_BATCHSIZE is not a setting; did you mean TAG_SPACE_BATCH_SIZE?",
     ]
 

@@ -22,6 +22,7 @@ from tagspace_lab.lab.profiles import (
     render_profile,
     write_profile,
 )
+from tagspace_lab.policy.limits import LIMITERS
 from tagspace_lab.settings import Settings, load_settings
 
 PROVENANCE = Provenance(
@@ -43,7 +44,7 @@ some_settings = st.builds(
     batch_size=st.integers(1, 50),
     cache_enabled=st.booleans(),
     cache_size=st.integers(1, 10_000_000),
-    throttle=st.sampled_from(["fixed", "ladder", "learned"]),
+    throttle=st.sampled_from(list(LIMITERS)),
     retry_budget=st.floats(0, 1),
     requests_per_min=st.none() | st.floats(0.01, 1e7),
     tokens_per_min=st.none() | st.integers(1, 10_000_000_000),

@@ -15,6 +15,7 @@ from tagspace_lab.clients.stores import MemoryStore
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.lab.world import World
 from tagspace_lab.pipeline.pipeline import RunResult
+from tagspace_lab.policy.limits import LIMITERS
 from tagspace_lab.records import Outcome, Page, Reply, Status
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.clock import run_virtual
@@ -83,7 +84,7 @@ kinds = st.lists(st.sampled_from([*["good"] * 8, *WEATHER]), min_size=1, max_siz
     kinds,
     st.none() | kinds,
     st.integers(0, 40),
-    st.sampled_from(["fixed", "ladder", "learned"]),
+    st.sampled_from(list(LIMITERS)),
     st.sampled_from(["cooling", "any-error", "never"]),
     st.sampled_from([1, 3, 7]),
     st.sampled_from([None, 0.0, 0.9, 3.3, 20.0]),
@@ -120,7 +121,7 @@ def test_every_page_comes_out_once_in_all_weathers(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WEATHER if kind != "good"])
-@pytest.mark.parametrize("throttle", ["fixed", "ladder", "learned"])
+@pytest.mark.parametrize("throttle", LIMITERS)
 def test_trouble_that_never_ends_ends_the_run(kind: str, throttle: Any) -> None:
     settings = Settings(throttle=throttle, give_up_s=100.0)
     result = Job(make_pages(30), weather(kind), settings=settings).run()
@@ -129,7 +130,7 @@ def test_trouble_that_never_ends_ends_the_run(kind: str, throttle: Any) -> None:
     assert result.makespan_s < 130
 
 
-@pytest.mark.parametrize("throttle", ["fixed", "learned"])
+@pytest.mark.parametrize("throttle", sorted(LIMITERS.keys() - {"ladder"}))  # which gives a call up
 def test_endless_refusals_end_after_the_give_up_time(throttle: Any) -> None:
     result = Job(make_pages(40), weather("refused"), settings=Settings(throttle=throttle, give_up_s=50.0)).run()
     assert check_books(result, 40) == {Status.ERROR: 40}

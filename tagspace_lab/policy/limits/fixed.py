@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from tagspace_lab.policy.limits.protocol import Limiter
+from tagspace_lab.policy.limits.refusals import back_off_s
 from tagspace_lab.records import Reply
 from tagspace_lab.settings import Settings
 
@@ -14,8 +15,7 @@ __all__ = ["Fixed"]
 class Fixed(Limiter):
     """A constant window, and what the vendors' SDKs do about a refusal.
 
-    Source: the official OpenAI client: `Retry-After` where 0 < x <= 120 s, else 0.5 * 2**n s, at most
-    8 s, less up to 25 % of jitter. It tries on until the give-up time ends the run.
+    It tries on until the give-up time ends the run.
     """
 
     def __init__(self, settings: Settings, rng: random.Random) -> None:
@@ -27,7 +27,4 @@ class Fixed(Limiter):
         return self._window
 
     def retry_delay_s(self, refusals: int, reply: Reply) -> float | None:
-        asked_s = reply.rate_limit.retry_after_s
-        if asked_s is not None and asked_s <= 120:
-            return asked_s
-        return 0.5 * 2.0 ** min(refusals - 1, 4) * (1 - 0.25 * self._rng.random())
+        return back_off_s(refusals, reply, self._rng)
