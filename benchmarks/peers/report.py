@@ -25,7 +25,7 @@ question for the headers is not counted, and aiolimiter is told the true rate (i
 _PICTURE = "![Efficiency against 429s, a panel a scenario](../docs/peers.png)"
 _SCHEDULE = """\
 Every run has a twin of its own, in a process of its own. Clients that hold themselves back and clients that storm
-run apart, two at a time; the scenarios that mostly wait six at a time; the long ones three at a time, once.
+run apart, two at a time; the scenarios that mostly wait six at a time; the long ones, ours alone, five at a time.
 """
 
 
@@ -122,7 +122,7 @@ def format_section(runs: Sequence[Run], missing: Mapping[str, str]) -> str:
         _PICTURE,
         f"{LONG[0].calls:,} calls, our own client alone:",
         format_scores(ours, LONG, {}),
-        "What we promise:",
+        "What our own client promises:",
         format_table(("target", "wanted", "measured", ""), targets),
         *(f"{CLIENTS[name].title} could not be installed: {reason}." for name, reason in missing.items()),
         *_problems(runs),
@@ -140,8 +140,8 @@ def _problems(runs: Sequence[Run]) -> list[str]:
 
 
 def _versions(runs: Sequence[Run]) -> str:
-    told = {CLIENTS[run.client].folder.name: run.version for run in runs if run.version}
-    return ", ".join(f"{name} {version}" for name, version in told.items())
+    told = {run.client: run.version for run in runs if run.version}
+    return ", ".join(dict.fromkeys(told[name] for name in CLIENTS if name in told))
 
 
 def _share(value: float) -> str:

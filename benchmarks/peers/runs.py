@@ -35,7 +35,7 @@ _QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of one run. `problem` is empty unless the client was ended or broke off; `version` is its library's."""
+    """What came of one run. `version`: the library's name and version; `problem`: why the client did not end well."""
 
     client: str
     challenge: str

@@ -4,7 +4,7 @@
 2. *storms*: clients that send again whatever was refused, in the fast challenges, two at a time and only beside
    each other. One storm takes its client and its twin a tenth to a third of one processor, imports aside.
 3. *slow*: everybody in the challenges that mostly wait, six at a time.
-4. *long*: our own client alone with ten times the calls, three at a time, once.
+4. *long*: our own client with ten times the calls, once, five at a time: each takes a twentieth of a processor.
 
 Repeats come last: what a machine does for a minute meets all clients once rather than one client always.
 """
@@ -19,7 +19,7 @@ from benchmarks.peers.clients import Client
 
 __all__ = ["Stage", "Task", "plan"]
 
-_FAST_AT_ONCE, _SLOW_AT_ONCE, _LONG_AT_ONCE = 2, 6, 3
+_FAST_AT_ONCE, _SLOW_AT_ONCE, _LONG_AT_ONCE = 2, 6, 5
 
 
 @dataclass(frozen=True, slots=True)

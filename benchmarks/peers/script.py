@@ -46,4 +46,6 @@ def read_job() -> Job:
 
 def report(job: Job, done: int, package: str) -> None:
     """Print the result. How long it took and what was refused is the twin's to say."""
-    print(json.dumps({"done": done, "undone": job.calls - done, "version": version(package)}), flush=True)
+    print(
+        json.dumps({"done": done, "undone": job.calls - done, "version": f"{package} {version(package)}"}), flush=True
+    )

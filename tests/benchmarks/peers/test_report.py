@@ -10,7 +10,7 @@ from benchmarks.peers.challenges import find_challenge
 from benchmarks.peers.report import format_scores, format_section, judge, score_runs
 from benchmarks.peers.runs import Run
 
-RUN = Run("learned", "A", 0, calls=100, done=100, refused=4, makespan_s=9.55, version="1.0")
+RUN = Run("learned", "A", 0, calls=100, done=100, refused=4, makespan_s=9.55, version="tagspace-lab 1.0")
 
 
 def test_score_is_the_median_of_the_repeats() -> None:
@@ -67,4 +67,4 @@ def test_section_says_why_runs_ended_and_which_versions_ran() -> None:
     section = format_section(runs, {"litellm": "no such pin"})
     assert "litellm Router could not be installed: no such pin." in section
     assert "openai SDK in A: ended after 75 s." in section
-    assert "Versions: tagspace_lab 1.0." in section
+    assert "Versions: tagspace-lab 1.0." in section
