@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tagspace_lab.policy.limits import LIMITERS
 
-__all__ = ["CLIENTS", "OURS", "ROOT", "Client", "NotInstalledError", "find_python"]
+__all__ = ["CLIENTS", "OURS", "ROOT", "Client", "NotInstalledError", "find_python", "hide_places"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "learned"
@@ -85,6 +85,11 @@ def _install(environment: Path, requirements: Path) -> Iterator[list[str]]:
 
 
 def _reason(stderr: str) -> str:
-    """The first error of an installer in one line, without addresses and paths: it goes into a committed file."""
+    """The first error of an installer in one line."""
     errors = [line for line in stderr.splitlines() if line.startswith("ERROR:")] or stderr.splitlines() or ["no word"]
-    return _ADDRESS.sub("...", errors[0].removeprefix("ERROR: "))[:200].strip()
+    return hide_places(errors[0].removeprefix("ERROR: "))
+
+
+def hide_places(words: str) -> str:
+    """`words`, cut short, without addresses and paths: they go into a committed file."""
+    return _ADDRESS.sub("...", words)[:200].strip()

@@ -15,7 +15,7 @@ from signal import SIGKILL
 from typing import Any
 
 from benchmarks.peers.challenges import Challenge
-from benchmarks.peers.clients import ROOT, Client
+from benchmarks.peers.clients import ROOT, Client, hide_places
 
 __all__ = ["Run", "measure"]
 
@@ -111,5 +111,5 @@ def _run(command: list[str], home: str, time_out_s: float) -> tuple[dict[str, An
             return {}, f"ended after {time_out_s:.0f} s"
         if process.returncode:
             stderr.seek(0)
-            return {}, f"broke off: {(stderr.read().strip().splitlines() or ['no word'])[-1][:200]}"
+            return {}, f"broke off: {hide_places((stderr.read().strip().splitlines() or ['no word'])[-1])}"
     return json.loads(printed.strip().splitlines()[-1]), ""
