@@ -15,7 +15,7 @@ SCENARIO ?= openai-tier1
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run test check lab bench refresh lock clean help
+.PHONY: run test check lab bench bench-peers refresh lock clean help
 
 run: $(READY)  ## replay the medium space with today's settings, tune it, verify, write profiles/medium.env
 	$(BIN)/tagspace-lab replay $(SPACE) --scenario $(SCENARIO) --profile default
@@ -36,6 +36,9 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/python -m benchmarks
 
+bench-peers: $(READY)  ## measure other clients beside ours over sockets; makes their environments, then 25 minutes
+	$(BIN)/python -m benchmarks.peers
+
 refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, README's output and picture
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
@@ -46,12 +49,12 @@ lock: $(READY)  ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
 		--no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 
-clean:  ## remove the environment, builds and caches; studies and profiles stay
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the environments, builds and caches; studies and profiles stay
+	rm -rf .venv .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 # An environment that a stopped run left half-made, or whose Python is gone, is made anew.
 $(READY): pyproject.toml requirements.lock

@@ -1,4 +1,4 @@
-"""Measure all topics, or those that are named; show a table; write RESULTS.md when all were measured."""
+"""Measure all topics, or those that are named; write them into RESULTS.md when all were measured."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path
 
 from benchmarks import digitalgov, growth, imports, replays, wall_clock
 from benchmarks.figures import Figure
+from benchmarks.results import format_table, write_section
 
 _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "imports": imports.measure,
@@ -20,13 +20,10 @@ _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "wall-clock": wall_clock.measure,
 }
 _PACKAGES = ("tagspace-lab", "httpx", "starlette", "uvicorn", "pydantic", "selectolax", "pandas")
-_RESULTS = Path(__file__).with_name("RESULTS.md")
+_HEADING = "Speed and memory"
 _HEAD = """\
-# What was measured
-
-`make bench` writes this file. CPU times are the best of several fresh processes, each after its imports; what
+`make bench` writes this section. CPU times are the best of several fresh processes, each after its imports; what
 else the machine was doing can only have made them longer.
-
 """
 
 
@@ -41,14 +38,13 @@ def main(names: Sequence[str]) -> int:
             figures.append(figure)
             print(f"{figure.verdict:8}{figure.what}: {figure.measured} ({figure.target or 'no target'})", flush=True)
     if not names:
-        _RESULTS.write_text(_HEAD + _table(figures) + f"\n{_versions()}\n", encoding="utf-8")
+        write_section(_HEADING, f"{_HEAD}\n{_table(figures)}\n{_versions()}")
     return 1 if any(figure.holds is False for figure in figures) else 0
 
 
 def _table(figures: Sequence[Figure]) -> str:
-    rows = [("figure", "target", "measured", ""), ("---",) * 4]
-    rows += [(figure.what, figure.target, figure.measured, figure.verdict) for figure in figures]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = ((figure.what, figure.target, figure.measured, figure.verdict) for figure in figures)
+    return format_table(("figure", "target", "measured", ""), rows)
 
 
 def _versions() -> str:

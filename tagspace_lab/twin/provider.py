@@ -33,6 +33,8 @@ _LOG_ENTRIES = 100_000
 _CACHED_PREFIXES = 64
 _CACHE_TTL_S = 300.0
 _CACHE_MIN_TOKENS = 1024
+_UNREADABLE = 400
+"""What is wrong with such a request is found behind the limits, so that its answer tells them."""
 _PLAIN_ANSWER = "This is a simulated model: it tags the pages of its space and has nothing else to say."
 
 
@@ -129,7 +131,8 @@ class ProviderTwin:
             finally:
                 self._gate.leave()
         except VendorError as error:
-            return JSONResponse(wire.error(error), error.status)
+            headers = self._limit_headers() if error.status == _UNREADABLE else {}
+            return JSONResponse(wire.error(error), error.status, headers)
 
     def _weigh(self, ask: Ask, wire: Wire, now_s: float) -> _Call:
         """Count tokens and what they will be charged as; raises VendorError for a prompt that is too long."""

@@ -273,6 +273,14 @@ def test_prompt_beyond_the_context_is_refused(play: Any, caller: Any) -> None:
     assert (response.status_code, response.json()["error"]["code"], decisions) == (400, "context_length_exceeded", 0)
 
 
+def test_unreadable_request_is_told_the_limits_and_spends_nothing(play: Any, caller: Any) -> None:
+    async def act(client: httpx.AsyncClient, state: Any) -> tuple[httpx.Response, int]:
+        return await client.post(**caller.chat(messages=[])), len(state.provider.log)
+
+    response, decisions = play(act, {"headers": "openai", "limits": {"requests_per_min": 500}})
+    assert (response.status_code, response.headers["x-ratelimit-remaining-requests"], decisions) == (400, "500", 0)
+
+
 def test_fixed_part_is_cached_from_the_second_call_and_not_counted_by_anthropic(play: Any, caller: Any) -> None:
     long = type(caller)(system="x" * 8000)
 
