@@ -1,4 +1,4 @@
-"""Makes anew what the README shows: its picture, and the output behind every `$ tagspace-lab` line."""
+"""Makes anew what the README shows: its picture, and the output behind every `$ tagspace-lab` line; and DESIGN.md's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tagspace_lab as tl
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "before_after.png"
+THROTTLE = ROOT / "docs" / "throttle.png"
 SCENARIOS = ("anthropic-tier1", "openai-tier1")
 SHOWN = re.compile(r"```console\n\$ tagspace-lab ([^\n]+)\n.*?```", re.DOTALL)
 
@@ -34,6 +35,16 @@ def draw_picture() -> None:
     figure.savefig(PICTURE, dpi=110, facecolor="white", metadata={"Software": None})
 
 
+def draw_throttle() -> None:
+    """One run that finds a limit by itself, and finds it again after it was halved."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    tl.replay("large", "halving", runs=1, progress=False).plot_throttle(figure.subplots())
+    THROTTLE.parent.mkdir(exist_ok=True)
+    figure.savefig(THROTTLE, dpi=110, facecolor="white", metadata={"Software": None})
+
+
 def fill_readme() -> None:
     """Run every command that README shows, and put what it prints below it."""
     readme = ROOT / "README.md"
@@ -54,4 +65,5 @@ def _run(shown: re.Match[str]) -> str:
 
 if __name__ == "__main__":
     draw_picture()
+    draw_throttle()
     fill_readme()

@@ -14,7 +14,7 @@ from tagspace_lab.records import Attempt, Outcome, Space, Status
 from tagspace_lab.settings import LARGEST_BATCH, LARGEST_CONCURRENCY, Settings
 from tagspace_lab.twin.scenario import LimitStep, Outage, Provider, Scenario, Tenants
 
-__all__ = ["LEFT_OUT", "Bounds", "bound_run", "micro_f1"]
+__all__ = ["LEFT_OUT", "Bounds", "bound_calls", "bound_run", "micro_f1"]
 
 LEFT_OUT = (
     "The bounds leave out Confluence's rate limit, events inside fixed and sliding windows, and answers that "
@@ -60,6 +60,40 @@ def bound_run(result: RunResult, scenario: Scenario, settings: Settings, rules: 
     others = (lower_bound(_demand(load, size, provider), widest) for size in range(1, LARGEST_BATCH + 1))
     best = min([own, *others], key=lambda bound: bound.seconds)
     return Bounds(_after(first_s, own, listed), _after(first_s, best, listed))
+
+
+def bound_calls(answered: Sequence[Attempt], provider: Provider, ceiling: int, epoch_s: float) -> Bound:
+    """The lower bound of these very calls alone, with at most `ceiling` of them at once.
+
+    What answers take from a quota is charged when they end: those of the last calls hold nobody back, and what
+    they take beyond a window's quota is forgotten with the window.
+    """
+    if not answered:
+        return Bound(0.0, "nothing to ask")
+    read = sum(attempt.input_tokens - _free(attempt, provider) for attempt in answered)
+    written = sum(sorted(attempt.output_tokens for attempt in answered)[:-ceiling])
+    if provider.limits.reserve_max_tokens or provider.limits.window != "bucket":
+        written = 0
+    units: dict[str, float] = {
+        "requests": len(answered),
+        "tokens": read + written,
+        "input_tokens": read,
+        "output_tokens": written,
+    }
+    latencies_s = [_unloaded_s(attempt, provider) for attempt in answered]
+    demand = Demand(units, _busy_s(answered, provider, ceiling), min(latencies_s), max(latencies_s))
+    return lower_bound(demand, _supply_of(provider, ceiling, epoch_s))
+
+
+def _busy_s(answered: Sequence[Attempt], provider: Provider, ceiling: int) -> float:
+    """Seconds that the calls keep slots busy: with all slots full, or as it was where that was less.
+
+    Load slows a call by what is in progress when it arrives: a ramp's first calls are quicker than those of a full
+    house, and what another client has in progress is not known here.
+    """
+    unloaded_s = sum(_unloaded_s(attempt, provider) for attempt in answered)
+    lasted_s = sum(attempt.ended_s - attempt.started_s for attempt in answered)
+    return min(unloaded_s * _load_factor(provider, ceiling), lasted_s)
 
 
 def _after(first_s: float, bound: Bound, listed: Bound) -> Bound:

@@ -11,7 +11,7 @@ from collections import deque
 from math import floor, inf
 from typing import Protocol
 
-from tagspace_lab.twin.supply import Supply
+from tagspace_lab.twin.supply import Piece, Supply
 
 __all__ = ["Bucket", "FixedWindow", "Meter", "SlidingWindow"]
 
@@ -41,7 +41,7 @@ class Meter(Protocol):
         ...
 
     def punish(self, now_s: float) -> None:
-        """Take 1, or what is left, for a call that was refused."""
+        """Take 1 for a call that was refused, even if nothing is left; a bucket owes no more than it holds."""
         ...
 
 
@@ -54,8 +54,8 @@ class Bucket:
         self._level = self.capacity(0.0)
 
     def capacity(self, now_s: float) -> float:
-        """How much it can hold."""
-        return self._capacity * self._supply.piece(now_s).scale
+        """How much it can hold: one request at least, however far the limit has fallen."""
+        return self._scaled(self._supply.piece(now_s))
 
     def remaining(self, now_s: float) -> float:
         self._refill(now_s)
@@ -69,7 +69,7 @@ class Bucket:
         level, at_s = self._level, now_s
         for _ in range(_HORIZON):
             piece = self._supply.piece(at_s)
-            capacity, rate_per_s = self._capacity * piece.scale, self._rate_per_s * piece.share
+            capacity, rate_per_s = self._scaled(piece), self._rate_per_s * piece.share
             level = min(level, capacity)
             missing = amount - level - rate_per_s * _SLACK
             if missing <= 0:
@@ -88,14 +88,17 @@ class Bucket:
 
     def punish(self, now_s: float) -> None:
         self._refill(now_s)
-        self._level -= min(1.0, max(0.0, self._level))
+        self._level = max(self._level - 1.0, min(self._level, -self.capacity(now_s)))
+
+    def _scaled(self, piece: Piece) -> float:
+        return max(1.0, self._capacity * piece.scale)
 
     def _refill(self, now_s: float) -> None:
         while self._at_s < now_s:
             piece = self._supply.piece(self._at_s)
             end_s = min(now_s, piece.end_s)
             gained = self._rate_per_s * piece.share * (end_s - self._at_s)
-            self._level, self._at_s = min(self._capacity * piece.scale, self._level + gained), end_s
+            self._level, self._at_s = min(self._scaled(piece), self._level + gained), end_s
 
 
 class FixedWindow:

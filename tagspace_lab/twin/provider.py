@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tagspace_lab.records import Space
+from tagspace_lab.records import Cost, Space
 from tagspace_lab.twin.answers import Model, cut_short, render
 from tagspace_lab.twin.dialects import rate_limit_headers, refusal_headers, refusal_message
 from tagspace_lab.twin.fates import Ending, Fate, draw_fate, service_s, weather
@@ -97,6 +97,13 @@ class ProviderTwin:
         provider = self._provider
         return Gate(provider.limits, provider.events, seed=seed, name=name, phase_s=self._elapsed_s.epoch_s)
 
+    def wait_s(self, cost: Cost) -> float | None:
+        """Seconds until a call of `cost` would be admitted if no other came; None: not before one has ended.
+
+        For those who are to know the limits; everybody else finds out by calling.
+        """
+        return self._gate.wait_s(self._charge(cost.output_tokens, cost.input_tokens), self._elapsed_s())
+
     def routes(self, prefix: str) -> list[Route]:
         """The two endpoints under `prefix`, such as `/v1`, and the list of models that SDKs greet a server with."""
         openai, anthropic = OpenAIWire(), AnthropicWire()
@@ -150,12 +157,12 @@ class ProviderTwin:
         is_cached = is_cacheable and self._is_known(ask, now_s)
         cached, created = (prefix, 0) if is_cached else (0, prefix if is_cacheable else 0)
         counted = tokens if wire.counts_cached else tokens - cached
-        return _Call(ask, find_pages(ask.prompt), tokens, cached, created, self._charge(ask, counted))
+        return _Call(ask, find_pages(ask.prompt), tokens, cached, created, self._charge(ask.max_tokens, counted))
 
-    def _charge(self, ask: Ask, input_tokens: int) -> Charge:
+    def _charge(self, max_tokens: int | None, input_tokens: int) -> Charge:
         """What the gate takes on arrival. Output that is not reserved needs room for one token, no more."""
         if self._provider.limits.reserve_max_tokens:
-            reserved = ask.max_tokens or 1
+            reserved = max_tokens or 1
             return Charge(1, max(reserved, input_tokens), input_tokens, reserved)
         return Charge(1, input_tokens, input_tokens, 1)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 
 from tagspace_lab.twin.meters import Bucket, FixedWindow, Meter, SlidingWindow
+from tagspace_lab.twin.noise import uniform
 from tagspace_lab.twin.schema import Event, Limits
 from tagspace_lab.twin.supply import Supply
 
@@ -84,6 +85,7 @@ class Gate:
         phase_s: float = 0.0,
     ) -> None:
         self._limits = limits
+        self._key = (seed, name)
         self._supply = Supply(events, seed=seed, name=name)
         self._meters = _build_meters(limits, self._supply, phase_s)
         self._stated = {name: per_min for name, (per_min, _) in _stated_limits(limits).items()}
@@ -113,6 +115,10 @@ class Gate:
         """The state of every limit per minute, by name."""
         return {name: self._gauge(name, now_s) for name in self._meters}
 
+    def wait_s(self, charge: Charge, now_s: float) -> float | None:
+        """Seconds until the call would be admitted if no other came; None: not before one in flight has left."""
+        return self._judge(charge, now_s).wait_s
+
     def _judge(self, charge: Charge, now_s: float) -> Verdict:
         if outage := self._supply.outage(now_s):
             wait_s = inf if outage.until_s is None else outage.until_s - now_s
@@ -120,7 +126,7 @@ class Gate:
         cap = self._concurrency_cap(now_s)
         if self.in_flight >= cap:
             gauge = Gauge(cap, cap - self.in_flight, 0.0)
-            return Verdict(CONCURRENCY, 429, None, self._claim_s(None), 1.0, gauge)
+            return Verdict(CONCURRENCY, 429, None, self._claim_s(None, now_s), 1.0, gauge)
         waits_s = {name: meter.wait_s(charge.of(name), now_s) for name, meter in self._meters.items()}
         longest = max(waits_s, key=waits_s.__getitem__, default="")
         if not longest or waits_s[longest] <= 0:
@@ -129,19 +135,23 @@ class Gate:
 
     def _refuse(self, limit: str, charge: Charge, now_s: float) -> Verdict:
         wait_s = max(other.wait_s(charge.of(name), now_s) for name, other in self._meters.items())
-        return Verdict(limit, 429, wait_s, self._claim_s(wait_s), charge.of(limit), self._gauge(limit, now_s))
+        return Verdict(limit, 429, wait_s, self._claim_s(wait_s, now_s), charge.of(limit), self._gauge(limit, now_s))
 
     def _gauge(self, name: str, now_s: float) -> Gauge:
         meter, scale = self._meters[name], self._supply.piece(now_s).scale
         return Gauge(self._stated[name] * scale, meter.remaining(now_s), meter.reset_s(now_s))
 
-    def _claim_s(self, wait_s: float | None) -> float | None:
+    def _claim_s(self, wait_s: float | None, now_s: float) -> float | None:
         """What Retry-After says: a provider cannot promise a time that it does not know."""
         match self._limits.retry_after:
             case "exact":
                 return None if wait_s is None or wait_s == inf else wait_s
+            case "late":
+                return 1.5 * wait_s + 1.0 if wait_s is not None and wait_s != inf else None
             case "window":
                 return self._limits.window_s
+            case "wrong":
+                return self._limits.window_s * uniform(*self._key, "claim", now_s)
             case "missing":
                 return None
 

@@ -68,8 +68,9 @@ class Limits(Table):
     """Capacity of each token bucket. Left out: what window_s allows."""
     rejected_count: bool = False
     """Rejected calls spend from the request limit too."""
-    retry_after: Literal["exact", "window", "missing"] = "exact"
-    """What a 429 says: the time until this call would be admitted, always window_s, or nothing."""
+    retry_after: Literal["exact", "late", "window", "wrong", "missing"] = "exact"
+    """What a 429 says: the time until this call would be admitted, half as much again and a second more, always
+    window_s, any number up to window_s, or nothing."""
     reserve_max_tokens: bool = False
     """Charge max(max_tokens, estimated input) on arrival; false: the input on arrival, the real output at the end."""
 

@@ -99,13 +99,35 @@ def test_halved_limit_admits_half_as_much(kind: str) -> None:
     assert all(rate <= 0.65 * sum(40 <= time_s < 76 for time_s in full) / 36 for rate in rates)
 
 
-def test_refused_call_takes_no_more_than_there_is() -> None:
+def test_refused_call_costs_one_even_if_nothing_is_left() -> None:
     bucket = Bucket(10.0, 5.0, Supply())
     bucket.take(4.5, 0.0)
     bucket.punish(0.0)
-    assert bucket.remaining(0.0) == 0.0
+    assert bucket.remaining(0.0) == -0.5
+    assert bucket.wait_s(1.0, 0.0) == pytest.approx(0.15)
+
+
+def test_refused_calls_leave_a_debt_of_no_more_than_the_bucket_holds() -> None:
+    bucket = Bucket(10.0, 5.0, Supply())
+    for _ in range(100):
+        bucket.punish(0.0)
+    assert bucket.remaining(0.0) == -5.0
+    assert bucket.wait_s(1.0, 0.0) == pytest.approx(0.6)
+
+
+def test_refused_call_forgives_no_larger_debt() -> None:
+    bucket = Bucket(10.0, 5.0, Supply())
+    bucket.take(25.0, 0.0)
     bucket.punish(0.0)
-    assert bucket.remaining(0.0) == 0.0
+    assert bucket.remaining(0.0) == -20.0
+
+
+def test_halved_bucket_still_holds_one_request() -> None:
+    bucket = Bucket(1.0, 1.0, HALVED)
+    bucket.take(1.0, 10.0)
+    assert bucket.capacity(10.0) == 1.0
+    assert bucket.wait_s(1.0, 10.0) == pytest.approx(2.0)
+    assert bucket.remaining(100.0) == 1.0
 
 
 @given(

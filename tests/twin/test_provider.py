@@ -11,6 +11,7 @@ import httpx
 import jsonschema
 import pytest
 
+from tagspace_lab.records import Cost
 from tagspace_lab.twin.app import build_app
 from tagspace_lab.twin.clock import run_virtual
 from tagspace_lab.twin.scenario import Scenario, load_scenario
@@ -328,3 +329,27 @@ def test_server_is_greeted_by_its_list_of_models(space: Any) -> None:
             return (await client.get("/v1/models")).json()
 
     assert [model["object"] for model in run_virtual(main)["data"]] == ["model"]
+
+
+def test_who_may_know_the_limits_is_told_when_a_call_would_be_let_in(play: Any, caller: Any) -> None:
+    async def act(client: httpx.AsyncClient, state: Any) -> list[float | None]:
+        ask = asyncio.create_task(client.post(**caller.chat()))
+        waits_s = [state.provider.wait_s(Cost(10, 500))]
+        await asyncio.sleep(0.25)
+        waits_s += [state.provider.wait_s(cost) for cost in (Cost(10, 500), Cost(100_000, 500))]
+        await ask
+        return waits_s
+
+    limits = {"requests_per_min": 60, "burst_requests": 1, "tokens_per_min": 60_000}
+    assert play(act, {"limits": limits}) == [0.0, pytest.approx(0.75), float("inf")]
+
+
+def test_who_may_know_the_limits_is_told_that_only_an_ending_helps(play: Any, caller: Any) -> None:
+    async def act(client: httpx.AsyncClient, state: Any) -> list[float | None]:
+        ask = asyncio.create_task(client.post(**caller.chat()))
+        await asyncio.sleep(0.5)
+        before = state.provider.wait_s(Cost(10, 500))
+        await ask
+        return [before, state.provider.wait_s(Cost(10, 500))]
+
+    assert play(act, {"limits": {"concurrency_cap": 1}}) == [None, 0.0]

@@ -80,15 +80,43 @@ def test_storm_of_rejected_calls_keeps_everybody_out_where_they_count() -> None:
 def test_verdict_tells_the_time_after_the_penalty() -> None:
     gate = Gate(Limits(requests_per_min=60, burst_requests=1, rejected_count=True))
     gate.admit(Charge(), 0.0)
-    assert gate.admit(Charge(), 0.9).wait_s == pytest.approx(1.0)
+    assert gate.admit(Charge(), 0.9).wait_s == pytest.approx(1.1)
+    assert gate.admit(Charge(), 0.9).wait_s == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("retry_after", "claim_s"), [("exact", 1.0), ("window", 60.0), ("missing", None)])
+@pytest.mark.parametrize(
+    ("retry_after", "claim_s"), [("exact", 1.0), ("late", 2.5), ("window", 60.0), ("missing", None)]
+)
 def test_retry_after_claims_what_the_scenario_says(retry_after: str, claim_s: float | None) -> None:
     limits = Limits.model_validate({"requests_per_min": 60, "burst_requests": 1, "retry_after": retry_after})
     gate = Gate(limits)
     gate.admit(Charge(), 0.0)
     assert gate.admit(Charge(), 0.0).claim_s == (claim_s if claim_s is None else pytest.approx(claim_s))
+
+
+def test_wrong_retry_after_is_anything_up_to_a_window_and_the_same_every_time() -> None:
+    gates = [Gate(Limits(requests_per_min=60, burst_requests=1, retry_after="wrong"), seed=7) for _ in range(2)]
+    claims_s = [[gate.admit(Charge(), step / 100).claim_s for step in range(60)][1:] for gate in gates]
+    assert claims_s[0] == claims_s[1]
+    known_s = [claim_s for claim_s in claims_s[0] if claim_s is not None]
+    assert len(set(known_s)) == 59
+    assert 0.0 <= min(known_s) < 6.0
+    assert 54.0 < max(known_s) <= 60.0
+
+
+def test_late_retry_after_says_nothing_where_no_time_is_known() -> None:
+    gate = Gate(Limits(concurrency_cap=1, retry_after="late"))
+    gate.admit(Charge(), 0.0)
+    assert gate.admit(Charge(), 0.0).claim_s is None
+
+
+def test_wait_is_told_without_taking_anything() -> None:
+    gate = Gate(Limits(requests_per_min=60, burst_requests=1, concurrency_cap=2))
+    assert gate.wait_s(Charge(), 0.0) == 0.0
+    assert gate.admit(Charge(), 0.0).is_admitted
+    assert gate.wait_s(Charge(), 0.25) == pytest.approx(0.75)
+    assert gate.admit(Charge(), 1.0).is_admitted
+    assert gate.wait_s(Charge(), 2.0) is None
 
 
 def test_call_larger_than_any_burst_is_told_no_time() -> None:
