@@ -42,6 +42,8 @@ _CAUSE = re.compile(
     r"\b(?:(input token|output token|token|request|call)s?"
     r"(?: per (?:minute|min|second|sec|day)| rate limit)|(concurren))"
 )
+_TOO_LARGE = re.compile(r"\brequest too large\b")
+_LIMIT_AND_REQUESTED = re.compile(r"\blimit:? (\d[\d,]{0,20})\b.{0,100}?\brequested:? (\d[\d,]{0,20})")
 _IETF_PART = re.compile(r";\s*([a-z]+)=(\d+)")
 _VENDOR = re.compile(
     r"(?:x|anthropic)-ratelimit-(?:(limit|remaining|reset)-)?(requests|tokens|input-tokens|output-tokens)?"
@@ -61,7 +63,7 @@ def read_rate_limit(headers: Mapping[str, str], body: Any = None, *, wall_s: flo
     for unit, part, number in _ietf_fields(headers):
         stated.setdefault(unit, {}).setdefault(part, number)
     quotas = {unit: quota for unit, parts in stated.items() if (quota := _quota(parts)) is not None}
-    return RateLimit(quotas, _retry_after_s(headers, body, wall_s), _cause(body))
+    return RateLimit(quotas, _retry_after_s(headers, body, wall_s), _cause(body), _is_oversized(body))
 
 
 def is_exhausted(body: Any) -> bool:
@@ -98,6 +100,8 @@ def _quota(parts: dict[str, float]) -> Quota | None:
     if limit is not None and limit <= 0:
         return None
     remaining = parts.get("remaining")
+    if remaining == 0 and parts.get("reset") == 0:
+        remaining = None  # used up and yet whole at once: a gateway's zeros
     if remaining is not None and limit is not None:
         remaining = min(remaining, limit)
     if limit is None and remaining is None:
@@ -123,6 +127,18 @@ def _cause(body: Any) -> str:
         if match := _CAUSE.search(value.lower()):
             return "concurrency" if match[2] else f"{match[1].replace(' ', '_')}s".replace("calls", "requests")
     return ""
+
+
+def _is_oversized(body: Any) -> bool:
+    """Whether an error's prose says that the request alone is more than a limit lets in (OpenAI, Groq, Azure)."""
+    for _, value in _strings(body):
+        words = value.lower()
+        if _TOO_LARGE.search(words):
+            return True
+        if match := _LIMIT_AND_REQUESTED.search(words):
+            limit, requested = (int(number.replace(",", "")) for number in match.groups())
+            return requested > limit > 0
+    return False
 
 
 def _number(value: str | None) -> float | None:

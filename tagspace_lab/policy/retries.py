@@ -1,6 +1,7 @@
 """What to do with a call that did not bring every page home. One table, no waiting.
 
-Refusals by a rate limit cost a batch nothing: the throttle decides when it comes back. Errors and
+Refusals by a rate limit cost a batch nothing: the throttle decides when it comes back, unless the batch alone is
+more than the limit. Errors and
 time-outs use up its attempts, and retries of them draw on a budget that successes fill.
 """
 
@@ -31,13 +32,18 @@ class Verdict(StrEnum):
     FAIL = "fail"  # the pages end as errors
 
 
-def judge_failure(outcome: Outcome, *, status: int, attempts: int, max_attempts: int, pages: int) -> Verdict:
-    """The verdict on an attempt that ended with `outcome`, being the `attempts`-th that counts."""
-    if outcome is Outcome.RATE_LIMITED:
+def judge_failure(
+    outcome: Outcome, *, status: int, attempts: int, max_attempts: int, pages: int, is_oversized: bool = False
+) -> Verdict:
+    """The verdict on an attempt that ended with `outcome`, being the `attempts`-th that counts.
+
+    `is_oversized`: it was refused because of its size, as the provider says or as the refusals suggest.
+    """
+    if outcome is Outcome.RATE_LIMITED and not is_oversized:
         return Verdict.WAIT
     if outcome is Outcome.EXHAUSTED or status in _WRONG_ADDRESS or 300 <= status < 400:
         return Verdict.CLOSE
-    if outcome is Outcome.REFUSED:
+    if outcome is Outcome.REFUSED or is_oversized:
         return Verdict.SPLIT if pages > 1 else Verdict.FAIL
     if attempts < max_attempts:
         return Verdict.RETRY

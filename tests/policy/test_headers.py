@@ -234,3 +234,22 @@ def test_money_that_ran_out_is_told_from_a_rate(body: Any, expected: bool) -> No
 def test_rfc3339_of_the_twin_is_read_back() -> None:
     stated = read(anthropic_ratelimit_tokens_limit="1", anthropic_ratelimit_tokens_reset=rfc3339(WALL_S + 90))
     assert stated.quotas["tokens"].reset_s == 90
+
+
+@pytest.mark.parametrize(
+    ("message", "is_oversized"),
+    [
+        ("Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12345.", True),
+        ("Rate limit reached for m on tokens per min. Limit: 30,000 / min. Requested: 54,321.", True),
+        ("Rate limit reached for m (TPM): Limit 30000, Used 0, Requested 30001.", True),
+        ("Rate limit reached for m (TPM): Limit 30000, Used 29000, Requested 30000.", False),
+        ("Rate limit reached for m (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.", False),
+        ("Limit 0, Requested 5", False),
+        ("Too many concurrent requests.", False),
+        ("", False),
+    ],
+)
+def test_request_that_alone_exceeds_its_limit_is_known_by_its_words(message: str, is_oversized: bool) -> None:
+    body = {"error": {"message": message, "type": "tokens"}}
+    assert read_rate_limit({}, body, wall_s=0.0).is_oversized is is_oversized
+    assert not read_rate_limit({}, None, wall_s=0.0).is_oversized

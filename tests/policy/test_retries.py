@@ -33,6 +33,12 @@ def test_table_of_verdicts(outcome: Outcome, status: int, attempts: int, pages: 
     assert judge_failure(outcome, status=status, attempts=attempts, max_attempts=4, pages=pages) is verdict
 
 
+@pytest.mark.parametrize(("pages", "verdict"), [(2, Verdict.SPLIT), (1, Verdict.FAIL)])
+def test_refusal_for_its_size_is_not_waited_for(pages: int, verdict: Verdict) -> None:
+    judged = judge_failure(Outcome.RATE_LIMITED, status=429, attempts=0, max_attempts=4, pages=pages, is_oversized=True)
+    assert judged is verdict
+
+
 @examples(200)
 @given(st.integers(1, 5_000), st.integers())
 def test_backoff_doubles_up_to_its_ceiling_with_positive_jitter(failures: int, seed: int) -> None:

@@ -21,7 +21,7 @@ _TRY_AGAIN_S = 0.5
 
 
 class GoogleSre(Limiter):
-    """A constant window, and a chance of max(0, (requests - 2 accepts) / (requests + 1)) to be turned back locally.
+    """No window but the ceiling, and a chance of max(0, (requests - 2 accepts) / (requests + 1)) to be turned back.
 
     Source: "Site Reliability Engineering" (Google, 2016), chapter 21, "Handling Overload", equation 21-1, with
     its K of 2 and its two minutes of history. Requests are all that were tried, those turned back here included;
@@ -34,7 +34,7 @@ class GoogleSre(Limiter):
     """
 
     def __init__(self, settings: Settings, rng: random.Random) -> None:
-        self._window = settings.ai_concurrency
+        self._window = settings.max_ai_concurrency
         self._rng = rng
         self._history: deque[tuple[float, bool]] = deque()  # when, and whether it was accepted
         self._accepts = 0

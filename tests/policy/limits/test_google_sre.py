@@ -82,7 +82,7 @@ def test_dice_are_thrown_once_a_try_and_anew_for_each_call() -> None:
 
 
 def test_full_window_throws_no_dice() -> None:
-    assert make(refusals=1).ready_at(11.0, 3, COST) == math.inf
+    assert make(refusals=1).ready_at(11.0, 10, COST) == math.inf
 
 
 @pytest.mark.parametrize(

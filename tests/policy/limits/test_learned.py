@@ -52,10 +52,12 @@ class Drive:
         self.limiter.on_end(self.now_s, self.running.pop(which), reply)
 
 
-def test_starts_with_the_configured_window() -> None:
-    drive = Drive(concurrency=4)
+def test_starts_with_the_configured_window_and_adds_one_call_at_a_time() -> None:
+    drive = Drive(concurrency=4, max_concurrency=10)
     drive.fill()
-    assert len(drive.running) == 4
+    starts_s = [start.at_s for start in drive.running]
+    assert starts_s[:4] == [0.0] * 4
+    assert starts_s[4:] == pytest.approx([0.025 * step for step in range(1, 7)])
     assert drive.limiter.cooling_until_s == 0.0
 
 
@@ -136,7 +138,7 @@ def test_refusals_without_end_break_nothing() -> None:
     for _ in range(1_100):
         drive.start()
         drive.end(refused(), after_s=0.01)
-    assert drive.limiter.cooling_until_s <= drive.now_s + 30
+    assert drive.limiter.cooling_until_s <= drive.now_s + 120
 
 
 def test_one_call_goes_first_when_the_gate_opens() -> None:

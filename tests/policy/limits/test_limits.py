@@ -69,7 +69,7 @@ def test_limiter_keeps_its_promises_whatever_happens(throttle: str) -> None:
 @pytest.mark.parametrize("throttle", THROTTLES)
 def test_window_starts_where_the_settings_say(throttle: str) -> None:
     settings = Settings.model_validate({"throttle": throttle, "ai_concurrency": 4, "max_ai_concurrency": 7})
-    assert make_limiter(settings, random.Random(0)).window == (7 if throttle == "cubic" else 4)
+    assert make_limiter(settings, random.Random(0)).window == (7 if throttle in ("cubic", "google-sre") else 4)
 
 
 @pytest.mark.parametrize("throttle", sorted(LIMITERS.keys() - {"ladder"}))  # which gives a call up
