@@ -12,6 +12,7 @@ Names are imported when they are first used: `import tagspace_lab` alone costs n
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tagspace_lab.errors import InputError, ServiceError, TagspaceError
     from tagspace_lab.lab.folders import snapshot_folder
     from tagspace_lab.lab.objective import Goals
-    from tagspace_lab.lab.plots import plot_before_after, plot_run, plot_sweep, plot_trials
+    from tagspace_lab.lab.plots import plot_before_after, plot_run, plot_sweep, plot_throttle, plot_trials
     from tagspace_lab.lab.profiles import Profile, diff_profiles, read_profile, write_profile
     from tagspace_lab.lab.replay import replay
     from tagspace_lab.lab.report import Report, RunSummary
@@ -58,6 +59,7 @@ __all__ = [
     "plot_before_after",
     "plot_run",
     "plot_sweep",
+    "plot_throttle",
     "plot_trials",
     "read_profile",
     "replay",
@@ -73,7 +75,7 @@ _HOMES = {
     "errors": ("InputError", "ServiceError", "TagspaceError"),
     "lab.folders": ("snapshot_folder",),
     "lab.objective": ("Goals",),
-    "lab.plots": ("plot_before_after", "plot_run", "plot_sweep", "plot_trials"),
+    "lab.plots": ("plot_before_after", "plot_run", "plot_sweep", "plot_throttle", "plot_trials"),
     "lab.profiles": ("Profile", "diff_profiles", "read_profile", "write_profile"),
     "lab.replay": ("replay",),
     "lab.report": ("Report", "RunSummary"),
@@ -88,6 +90,9 @@ _HOMES = {
     "twin.spaces": ("GeneratedSpace",),
 }
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ more :class:`Attempt`s, each of which ends in a :class:`Reply`; every page ends 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -122,12 +123,14 @@ class RateLimit:
 
     `quotas` is keyed by `requests`, `tokens`, `input_tokens` and `output_tokens`;
     `retry_after_s` is None where the response gives no (sensible) time. `cause` is the key of the quota that
-    a refusal says is used up, `concurrency`, or empty.
+    a refusal says is used up, `concurrency`, or empty. `is_oversized`: it says that no wait would help, because the
+    request alone is more than the limit.
     """
 
     quotas: dict[str, Quota] = field(default_factory=dict)
     retry_after_s: float | None = None
     cause: str = ""
+    is_oversized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP request to a provider. Times are seconds since the run began."""
+    """One HTTP request to a provider. Times are seconds since the run began.
+
+    At the start: `in_flight` counts this call too; `window` (calls) and `pace_per_s` (calls a second, inf where
+    nothing paces) are what the throttle allowed, and `queued` calls waited behind this one.
+    """
 
     call: int
     number: int
@@ -186,6 +193,8 @@ class Attempt:
     in_flight: int
     window: float
     retry_after_s: float | None = None
+    pace_per_s: float = math.inf
+    queued: int = 0
 
 
 class Status(StrEnum):

@@ -22,7 +22,7 @@ from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
 from tagspace_lab.policy.prompts import LabelRules, text_key
 from tagspace_lab.policy.text import cut, estimate_tokens, page_text
-from tagspace_lab.records import Attempt, Batch, Page, Status, Tagging, Text
+from tagspace_lab.records import Attempt, Batch, Page, Rates, Status, Tagging, Text
 from tagspace_lab.settings import Settings
 
 __all__ = ["PageSource", "Pipeline", "RunResult"]
@@ -41,7 +41,8 @@ class RunResult:
     """What a run did. `results` has every listed page once, in the order in which they ended.
 
     `broke_off` says why the listing ended early; empty if the whole space was listed.
-    `makespan_s` is the time from the start of the run to the end of its last page.
+    `makespan_s` is the time from the start of the run to the end of its last page; `learned` is what the
+    throttle found out of the primary's limits.
     """
 
     task_id: str
@@ -51,6 +52,7 @@ class RunResult:
     fallbacks: int = 0
     makespan_s: float = 0.0
     broke_off: str = ""
+    learned: Rates = field(default_factory=Rates)
 
     @property
     def processed(self) -> int:
@@ -226,6 +228,7 @@ class Pipeline:
             result.broke_off = "the run ended before the listing did: there may be more pages"
         result.makespan_s = asyncio.get_running_loop().time() - self._router.began_s
         result.fallbacks = self._router.fallbacks
+        result.learned = self._router.rates
         statuses = {tagging.status for tagging in result.results}
         whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)

@@ -14,17 +14,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tagspace_lab.clients.models import Model
+from tagspace_lab.pipeline.journal import Journal
 from tagspace_lab.pipeline.throttle import Closed, Slot, Throttle
 from tagspace_lab.policy.batching import split
 from tagspace_lab.policy.prompts import LabelRules, build_prompt, parse_answer
 from tagspace_lab.policy.retries import BUDGET_WAIT_S, RetryBudget, Verdict, backoff_s, judge_failure
-from tagspace_lab.records import Attempt, Batch, Outcome, Reply, Status, Tagging
+from tagspace_lab.records import Attempt, Batch, Cost, Outcome, Rates, Reply, Status, Tagging
 from tagspace_lab.settings import Settings
 
 __all__ = ["Endpoint", "Router"]
 
 _PATIENCE_S = 5.0
-"""A provider that cools down for less than this is waited for."""
+"""The first provider is waited for if it would start a call less than this after the other one."""
+_MOST_REFUSALS = 8
+"""After so many refusals, none as large as it having been let in meanwhile, a call may be more than a limit lets in."""
+_REFUSALS_OF_THE_LARGEST = 4
+"""The same of a call that is larger than any that was ever let in: waits may double, and time is short."""
+_LAST_RESORT = 0.25
+"""Of the give-up time: when nothing at all has been let in for so long, calls are split without more proof."""
+_MAY_BE_TOO_LARGE = "; it was refused {} times while smaller calls were let in: it may be larger than a limit allows"
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +43,8 @@ class Endpoint:
     model: Model
     throttle: Throttle
     closed: str = ""
+    refused: set[_Call] = field(default_factory=set)  # and not answered since
+    largest: int = 0  # tokens of the largest call that was let in
 
 
 @dataclass(eq=False, slots=True)
@@ -47,8 +57,16 @@ class _Call:
     broken: int = 0  # answers that left pages out: the next one is given more room
     refusals: int = 0
     tries: int = 0
+    turn: int = 0  # in the queue
+    tokens: int = 0  # that its last prompt was expected to take
+    in_vain: int = 0  # refusals since one as large was let in
+    overtaken_by: int = 0  # tokens of the largest one that was let in meanwhile
     endpoint: Endpoint | None = None
     given_up: list[Endpoint] = field(default_factory=list)
+
+    @property
+    def is_overtaken(self) -> bool:
+        return 0 < self.overtaken_by < self.tokens
 
 
 class Router:
@@ -69,6 +87,7 @@ class Router:
         self._rules = rules
         self._rng = rng
         self._record = record
+        self._journal = Journal()
         self._budget = RetryBudget(settings.retry_budget)
         self._calls = 0
         self._ended = asyncio.Event()
@@ -81,6 +100,11 @@ class Router:
         self.fallbacks = 0
         """Attempts that were sent to the fallback provider."""
 
+    @property
+    def rates(self) -> Rates:
+        """What the primary's throttle has learned of its limits."""
+        return self._endpoints[0].throttle.limiter.rates
+
     async def tag(self, batch: Batch) -> list[Tagging]:
         """One tagging for every page of `batch`: tagged, or an error or stop that says why."""
         done: list[Tagging] = []
@@ -90,7 +114,7 @@ class Router:
             try:
                 taggings, rest = await self._ask(call)
             except Closed:
-                taggings, rest = _give_up(call.batch, *self._end), []
+                taggings, rest = _give_up(call.batch, *self._why_ended(call)), []
             done += taggings
             todo.extendleft(reversed(rest))
         return done
@@ -111,6 +135,8 @@ class Router:
         endpoint = self._choose(call)
         if endpoint is None:
             return _give_up(call.batch, Status.ERROR, self._why_closed()), []
+        if endpoint is not self._endpoints[0]:
+            self._journal.on_fallback(self._at_s(), endpoint.name, call.id, self._why_elsewhere(call))
         try:
             reply = await self._attempt(endpoint, call)
         except Closed:
@@ -123,13 +149,14 @@ class Router:
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
         prompt = build_prompt(call.batch, self._rules, call.broken)
-        slot = await endpoint.throttle.acquire(prompt.cost, call.id)
+        slot = await endpoint.throttle.acquire(prompt.cost, call.turn)
         call.tries += 1
         reply: Reply | None = None
         try:
             reply = await endpoint.model.send(prompt)
         finally:
             endpoint.throttle.release(slot, reply)
+        self._compare(endpoint, call, prompt.cost.tokens, reply)
         self._note(endpoint, call, slot, reply)
         return reply
 
@@ -148,16 +175,24 @@ class Router:
 
     async def _recover(self, endpoint: Endpoint, call: _Call, reply: Reply) -> tuple[list[Tagging], list[_Call]]:
         """After a failed attempt: wait and send again, elsewhere or in halves, or end the pages as errors."""
-        call.failures += reply.outcome is not Outcome.RATE_LIMITED
+        is_refusal = reply.outcome is Outcome.RATE_LIMITED
+        call.failures += not is_refusal
+        if reply.rate_limit.is_oversized and len(call.batch) == 1 and len(self._open(call)) > 1:
+            call.given_up.append(endpoint)  # the other one may allow more
+            return [], [call]
+        is_suspect = is_refusal and self._seems_too_large(endpoint, call, reply)
         verdict = judge_failure(
             reply.outcome,
             status=reply.status,
             attempts=call.failures,
             max_attempts=self._settings.max_attempts,
             pages=len(call.batch),
+            is_oversized=reply.rate_limit.is_oversized or (is_suspect and self._may_split(endpoint, call)),
         )
         match verdict:
             case Verdict.WAIT:
+                if is_suspect:
+                    call.turn = self._next_number()  # the others go first
                 await self._wait_for_turn(endpoint, call, reply)
             case Verdict.RETRY:
                 await self._back_off(endpoint, call)
@@ -165,11 +200,49 @@ class Router:
                 endpoint.closed = f"{endpoint.name}: {reply.message}"
                 endpoint.throttle.close()
             case Verdict.SPLIT:
-                return [], [self._new_call(half) for half in split(call.batch)]
+                halves = [self._new_call(half) for half in split(call.batch)]
+                for half in halves if is_suspect else ():
+                    half.turn, half.in_vain, half.overtaken_by = call.turn, call.in_vain, call.overtaken_by
+                return [], halves
+            case Verdict.FAIL if is_refusal:
+                reason = f"{endpoint.name}: the page alone is more than one request may take: {reply.message}"
+                return _give_up(call.batch, Status.ERROR, reason), []
             case Verdict.FAIL:
                 reason = f"{endpoint.name}: {reply.message} ({call.failures} attempts)"
                 return _give_up(call.batch, Status.ERROR, reason), []
         return [], [call]
+
+    def _compare(self, endpoint: Endpoint, call: _Call, tokens: int, reply: Reply) -> None:
+        """Note whether larger calls than those that were refused are let in: if so, it was not for their size."""
+        call.tokens = tokens
+        if reply.outcome is Outcome.RATE_LIMITED:
+            call.in_vain += 1
+            endpoint.refused.add(call)
+            return
+        for either in self._endpoints:
+            either.refused.discard(call)
+        if reply.outcome is Outcome.OK:
+            endpoint.largest = max(endpoint.largest, tokens)
+        for other in endpoint.refused if reply.outcome is Outcome.OK else ():
+            other.overtaken_by = max(other.overtaken_by, tokens)
+            if not other.is_overtaken:
+                other.in_vain = other.overtaken_by = 0
+
+    def _seems_too_large(self, endpoint: Endpoint, call: _Call, reply: Reply) -> bool:
+        if reply.rate_limit.cause in ("requests", "concurrency"):
+            return False
+        most = _REFUSALS_OF_THE_LARGEST if call.tokens > endpoint.largest else _MOST_REFUSALS
+        return call.in_vain >= most or self._is_last_resort(endpoint, call)
+
+    def _may_split(self, endpoint: Endpoint, call: _Call) -> bool:
+        is_smaller_let_in = call.is_overtaken or 0 < endpoint.largest < call.tokens
+        return len(call.batch) > 1 and (is_smaller_let_in or self._is_last_resort(endpoint, call))
+
+    def _is_last_resort(self, endpoint: Endpoint, call: _Call) -> bool:
+        """Nothing has been let in for long, and this is the call that has waited longest: the only one to try."""
+        failing_s = self.failing_s(asyncio.get_running_loop().time())
+        is_oldest = all(call.turn <= other.turn for other in endpoint.refused)
+        return is_oldest and failing_s >= _LAST_RESORT * self._settings.give_up_s
 
     async def _wait_for_turn(self, endpoint: Endpoint, call: _Call, reply: Reply) -> None:
         call.refusals += 1
@@ -180,15 +253,15 @@ class Router:
             call.given_up.append(endpoint)
             call.refusals = 0
         elif delay_s > 0:
-            await self._pause(delay_s)
-        elif self._soonest(self._open(call)) is not endpoint:
+            await self._pause(endpoint, call, delay_s)
+        elif self._soonest(self._open(call), call) is not endpoint:
             endpoint.throttle.turn_away()  # those who wait in vain choose again, too
 
     async def _back_off(self, endpoint: Endpoint, call: _Call) -> None:
         if self._turn_away(endpoint, call):
             return
         wait_s = backoff_s(call.failures, self._rng)
-        await self._pause(wait_s if self._budget.spend() else max(wait_s, BUDGET_WAIT_S))
+        await self._pause(endpoint, call, wait_s if self._budget.spend() else max(wait_s, BUDGET_WAIT_S))
 
     def _turn_away(self, endpoint: Endpoint, call: _Call) -> bool:
         """The way of before: after any error at the primary the fallback is asked at once."""
@@ -200,29 +273,55 @@ class Router:
         """The endpoint that takes this call next; None if none is left that could."""
         open_ = self._open(call)
         chosen, call.endpoint = call.endpoint, None
-        return chosen if chosen in open_ else self._soonest(open_)
+        return chosen if chosen in open_ else self._soonest(open_, call)
 
     def _open(self, call: _Call) -> list[Endpoint]:
         return [endpoint for endpoint in self._endpoints if not endpoint.closed and endpoint not in call.given_up]
 
-    def _soonest(self, endpoints: list[Endpoint]) -> Endpoint | None:
-        """The first of `endpoints` if it cools down for a short while at most, else the one that is ready first."""
+    def _soonest(self, endpoints: list[Endpoint], call: _Call) -> Endpoint | None:
+        """The first of `endpoints`, unless it cools down and the other one is expected to start `call` much sooner."""
         now_s = asyncio.get_running_loop().time()
-        waits_s = [max(0.0, endpoint.throttle.limiter.cooling_until_s - now_s) for endpoint in endpoints]
-        if not endpoints or waits_s[0] <= _PATIENCE_S:
+        if len(endpoints) < 2 or endpoints[0].throttle.limiter.cooling_until_s <= now_s:
             return next(iter(endpoints), None)
-        return endpoints[waits_s.index(min(waits_s))]
+        cost = Cost(call.batch.tokens)
+        first_s, other_s = (endpoint.throttle.predict_start_s(cost) for endpoint in endpoints)
+        return endpoints[0] if first_s <= other_s + _PATIENCE_S else endpoints[1]
 
     def _why_closed(self) -> str:
         reasons = [endpoint.closed for endpoint in self._endpoints if endpoint.closed]
         return "; ".join(reasons) or "every provider refused the call too often (rate limit)"
 
-    def _new_call(self, batch: Batch, failures: int = 0, broken: int = 0) -> _Call:
-        self._calls += 1
-        return _Call(batch, self._calls, failures, broken)
+    def _why_elsewhere(self, call: _Call) -> str:
+        """Why a call goes past the primary, for the journal."""
+        primary = self._endpoints[0]
+        cooling_s = primary.throttle.limiter.cooling_until_s - asyncio.get_running_loop().time()
+        if primary.closed:
+            return f"{primary.name} takes no more calls"
+        if primary in call.given_up:
+            return f"{primary.name} refused it too often"
+        if self._settings.fallback == "any-error" and (call.failures or call.refusals):
+            return f"after an error at {primary.name}"
+        return f"{primary.name} cools down for {cooling_s:.3f} s" if cooling_s > 0 else "it may start there sooner"
 
-    async def _pause(self, delay_s: float) -> None:
+    def _at_s(self) -> float:
+        return asyncio.get_running_loop().time() - self.began_s
+
+    def _why_ended(self, call: _Call) -> tuple[Status, str]:
+        status, reason = self._end
+        is_suspect = status is Status.ERROR and call.is_overtaken and call.in_vain >= _MOST_REFUSALS
+        return status, reason + (_MAY_BE_TOO_LARGE.format(call.in_vain) if is_suspect else "")
+
+    def _new_call(self, batch: Batch, failures: int = 0, broken: int = 0) -> _Call:
+        number = self._next_number()
+        return _Call(batch, number, failures, broken, turn=number)
+
+    def _next_number(self) -> int:
+        self._calls += 1
+        return self._calls
+
+    async def _pause(self, endpoint: Endpoint, call: _Call, delay_s: float) -> None:
         """Sleep, unless the run ends first."""
+        self._journal.on_delay(self._at_s(), endpoint.name, call.id, delay_s)
         try:
             async with asyncio.timeout(delay_s):
                 await self._ended.wait()
@@ -240,7 +339,7 @@ class Router:
             self.failing.set()
             self._failing_since_s = now_s
         self._record(
-            Attempt(
+            attempt := Attempt(
                 call=call.id,
                 number=call.tries,
                 provider=endpoint.name,
@@ -256,8 +355,11 @@ class Router:
                 in_flight=slot.start.in_flight,
                 window=slot.window,
                 retry_after_s=reply.rate_limit.retry_after_s,
+                pace_per_s=slot.pace_per_s,
+                queued=slot.queued,
             )
         )
+        self._journal.on_attempt(attempt, reply, endpoint.throttle, now_s)
 
 
 def _give_up(batch: Batch, status: Status, reason: str) -> list[Tagging]:

@@ -20,6 +20,8 @@ from tagspace_lab.records import Cost, Outcome, Reply
 
 __all__ = ["Closed", "Slot", "Throttle"]
 
+_WEIGHT = 0.1
+"""Of the latest call in the mean time that a call takes."""
 _CANCELLED = Reply(Outcome.CANCELLED)
 
 
@@ -29,11 +31,16 @@ class Closed(Exception):  # noqa: N818 - an ending, not an error
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Leave to make one call. `waited_s`: seconds spent in the queue; `window`: the limiter's, at the start."""
+    """Leave to make one call. `waited_s`: seconds spent in the queue.
+
+    At the start: `window` and `pace_per_s` as the limiter had them, and `queued`, the calls that wait behind it.
+    """
 
     start: Start
     waited_s: float
     window: float
+    pace_per_s: float = math.inf
+    queued: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -53,10 +60,28 @@ class Throttle:
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._call_s = 0.0  # mean time of a call that was answered
 
     @property
     def in_flight(self) -> int:
         return self._in_flight
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a slot."""
+        return len(self._queue)
+
+    def predict_start_s(self, cost: Cost) -> float:
+        """When a call of `cost` that joined the end of the queue now would start, as far as is known.
+
+        By the limiter's gate and pace, and by the slots: those in front of it leave them one after the other.
+        """
+        now_s, limiter, ahead = asyncio.get_running_loop().time(), self.limiter, len(self._queue)
+        ready_s = limiter.ready_at(now_s, self._in_flight, cost)
+        opens_s = max(now_s, limiter.cooling_until_s, ready_s if math.isfinite(ready_s) else 0.0)
+        slots = max(1, int(limiter.window))
+        freed_s = max(0, self._in_flight + ahead + 1 - slots) * self._call_s / slots
+        return max(opens_s + ahead / limiter.pace_per_s, now_s + freed_s)
 
     async def acquire(self, cost: Cost, turn: int) -> Slot:
         """Wait for a slot, behind those with a lower `turn`. Raises Closed if the throttle closes before."""
@@ -75,7 +100,11 @@ class Throttle:
     def release(self, slot: Slot, reply: Reply | None) -> None:
         """The slot's call ended with `reply`; None: it was cancelled, which teaches nothing."""
         self._in_flight -= 1
-        self.limiter.on_end(asyncio.get_running_loop().time(), slot.start, reply or _CANCELLED)
+        now_s = asyncio.get_running_loop().time()
+        if reply is not None and reply.outcome is Outcome.OK:
+            took_s = now_s - slot.start.at_s
+            self._call_s += (took_s - self._call_s) * (_WEIGHT if self._call_s else 1.0)
+        self.limiter.on_end(now_s, slot.start, reply or _CANCELLED)
         self._admit()
 
     def close(self) -> None:
@@ -110,10 +139,10 @@ class Throttle:
 
     def _start(self, waiter: _Waiter, now_s: float) -> None:
         self._in_flight += 1
-        window = self.limiter.window
+        window, pace_per_s = self.limiter.window, self.limiter.pace_per_s
         start = Start(now_s, waiter.cost, self._in_flight)
         self.limiter.on_start(start)
-        waiter.slot.set_result(Slot(start, now_s - waiter.since_s, window))
+        waiter.slot.set_result(Slot(start, now_s - waiter.since_s, window, pace_per_s, self.queued))
 
     def _forget(self, waiter: _Waiter) -> None:
         """A cancelled waiter leaves the queue, or hands back the slot that it was just given."""

@@ -283,7 +283,8 @@ def test_cancelled_call_hands_its_slot_back() -> None:
 
 def test_calls_that_wait_at_a_gate_that_closes_go_to_the_fallback_too() -> None:
     """All six wait for the primary when its first refusal closes the gate for a long time."""
-    gates = tuple(make_limiter(Settings(ai_concurrency=1), random.Random(0)) for _ in range(2))
+    one = Settings(ai_concurrency=1, max_ai_concurrency=1)
+    gates = tuple(make_limiter(one, random.Random(0)) for _ in range(2))
     desk = Desk(always(refused(300.0)), ScriptedModel(), limiters=gates)
     assert statuses(desk.tag(at_once=6)) == {Status.TAGGED}
     assert desk.went_to.count("primary") == 1
@@ -306,3 +307,18 @@ def test_overload_does_not_ask_for_more_room_and_a_broken_answer_does() -> None:
     assert after_overload == [first]
     first, *after_nonsense = rooms(Reply(Outcome.OK, 200, "nonsense"))
     assert min(after_nonsense) >= 2 * first
+
+
+def test_slow_pace_alone_is_no_reason_to_fall_back() -> None:
+    class Paced(Obedient):
+        pace_per_s = 0.5
+
+    desk = Desk(second=ScriptedModel(), limiters=(Paced(100, gap_s=2.0), Obedient(100)))
+    assert statuses(desk.tag(at_once=20)) == {Status.TAGGED}
+    assert set(desk.went_to) == {"primary"}
+
+
+def test_calls_that_queue_alike_at_both_stay_with_the_primary() -> None:
+    desk = Desk(second=ScriptedModel(), limiters=(Obedient(3), Obedient(3)))
+    desk.tag(at_once=9)
+    assert set(desk.went_to) == {"primary"}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagspace_lab.pipeline.throttle import Closed, Slot, Throttle
-from tagspace_lab.policy.limits import make_limiter
-from tagspace_lab.records import Cost, Outcome
+from tagspace_lab.policy.limits import Start, make_limiter
+from tagspace_lab.records import Cost, Outcome, Reply
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.clock import run_virtual
 from tagspace_lab.twin.quotas import Charge, Gate
@@ -132,6 +132,30 @@ def test_waiting_is_measured_and_the_window_is_noted() -> None:
     in_virtual_time(main)
     assert [slot.waited_s for slot in slots] == [0.0, 2.5]
     assert [slot.window for slot in slots] == [1, 1]
+
+
+def test_pace_and_those_who_wait_behind_are_noted_at_each_start() -> None:
+    class Paced(Obedient):
+        pace_per_s = 0.5
+
+    slots = dict[int, Slot]()
+
+    async def call(throttle: Throttle, turn: int) -> None:
+        slots[turn] = await throttle.acquire(COST, turn)
+        await asyncio.sleep(1.0)
+        throttle.release(slots[turn], OK)
+
+    async def main() -> None:
+        throttle = Throttle(Paced(2))
+        async with asyncio.TaskGroup() as group:
+            for turn in range(5):
+                group.create_task(call(throttle, turn))
+            await asyncio.sleep(0.5)
+            assert throttle.queued == 3
+
+    in_virtual_time(main)
+    assert {turn: slot.queued for turn, slot in slots.items()} == {0: 0, 1: 0, 2: 2, 3: 1, 4: 0}
+    assert {slot.pace_per_s for slot in slots.values()} == {0.5}
 
 
 def test_close_wakes_everybody_and_turns_newcomers_away() -> None:
@@ -257,3 +281,86 @@ def test_learned_limiter_comes_near_the_bound_with_few_refusals(
     assert bound_s <= max(ends_s) + 1e-6
     assert max(ends_s) < bound_s / least, "slower than this share of the best possible"
     assert len(refusals) < 60
+
+
+@pytest.mark.parametrize(
+    ("waiting", "gate_s", "pace_per_s", "start_s"),
+    [(0, 0.0, 0.5, 10.0), (4, 0.0, 0.5, 18.0), (4, 20.0, 0.5, 28.0), (0, 20.0, 0.5, 20.0), (4, 0.0, 100.0, 15.0)],
+)
+def test_start_is_predicted_from_gate_pace_and_slots(
+    waiting: int, gate_s: float, pace_per_s: float, start_s: float
+) -> None:
+    """At 10 s, with one slot that is free, or three taken by calls of 3 s: four wait for them, and one more."""
+
+    class Paced(Obedient):
+        pace_per_s = 0.0
+
+    limiter = Paced(3)
+    limiter.pace_per_s = pace_per_s
+    throttle = Throttle(limiter)
+
+    async def main() -> None:
+        slot = await throttle.acquire(COST, 0)
+        await asyncio.sleep(3.0)
+        throttle.release(slot, OK)
+        await asyncio.sleep(7.0)
+        held = [await throttle.acquire(COST, turn) for turn in range(3 if waiting else 0)]
+        tasks = [asyncio.ensure_future(throttle.acquire(COST, 10 + turn)) for turn in range(waiting)]
+        await asyncio.sleep(0)
+        limiter.gate_s = gate_s
+        assert throttle.predict_start_s(COST) == pytest.approx(start_s)
+        throttle.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for slot in held:
+            throttle.release(slot, None)
+
+    in_virtual_time(main)
+
+
+@examples(60)
+@given(arrivals, st.integers(1, 6), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_books_balance_with_the_learned_limiter_too(
+    calls: list[tuple[float, float, float | None]], ceiling: int, refuse_every: int, rng: random.Random
+) -> None:
+    settings = Settings(ai_concurrency=1, max_ai_concurrency=ceiling)
+    limiter = make_limiter(settings, rng)
+    throttle, starts, ends, done = Throttle(limiter), list[int](), list[int](), set[int]()
+    on_start, on_end = limiter.on_start, limiter.on_end
+
+    def note_start(start: Start) -> None:
+        starts.append(start.in_flight)
+        on_start(start)
+
+    def note_end(now_s: float, start: Start, reply: Reply) -> None:
+        ends.append(start.in_flight)
+        on_end(now_s, start, reply)
+
+    limiter.on_start, limiter.on_end = note_start, note_end  # type: ignore[method-assign]
+
+    async def call(turn: int, at_s: float, for_s: float) -> None:
+        await asyncio.sleep(at_s)
+        for number in range(2):
+            slot = await throttle.acquire(COST, turn)
+            assert throttle.in_flight <= ceiling
+            reply = refused() if refuse_every and not number and turn % refuse_every == 0 else OK
+            try:
+                await asyncio.sleep(for_s)
+            except asyncio.CancelledError:
+                throttle.release(slot, None)
+                raise
+            throttle.release(slot, reply)
+        done.add(turn)
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(call(turn, at_s, for_s)) for turn, (at_s, for_s, _) in enumerate(calls)]
+        for task, (at_s, _, cancel_after_s) in zip(tasks, calls, strict=True):
+            if cancel_after_s is not None:
+                asyncio.get_running_loop().call_later(at_s + cancel_after_s, task.cancel)
+        async with asyncio.timeout(3_600):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    in_virtual_time(main)
+    assert throttle.in_flight == 0
+    assert len(starts) == len(ends)
+    assert all(in_flight <= ceiling for in_flight in starts)
+    assert {turn for turn, (_, _, cancel) in enumerate(calls) if cancel is None} <= done
