@@ -15,7 +15,7 @@ import tagspace_lab
 NAMES = """
     GeneratedSpace Goals InputError Page Profile Report RunSummary Scenario ServiceError Settings Space TagspaceError
     Tuned Verification __version__ diff_profiles load_scenario load_settings load_space plot_before_after plot_run
-    plot_sweep plot_trials read_profile replay save_space snapshot_folder sweep tune verify write_profile
+    plot_sweep plot_throttle plot_trials read_profile replay save_space snapshot_folder sweep tune verify write_profile
 """.split()
 
 PARAMETERS = {
@@ -24,6 +24,7 @@ PARAMETERS = {
     "tune": "space scenario settings trials seeds seed runs jobs storage goals progress",
     "verify": "profile space scenario against seeds seed runs jobs progress",
     "plot_run": "report ax run",
+    "plot_throttle": "report ax run",
     "plot_trials": "tuned ax",
     "plot_sweep": "frame x y hue ax run",
     "plot_before_after": "runs ax",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tagspace_lab.cli.endings import FAILED
-from tagspace_lab.cli.options import AsJson, ProfileName, Runs, ScenarioName, Seed, SpaceName, examples
+from tagspace_lab.cli.options import AsJson, Force, ProfileName, Runs, ScenarioName, Seed, SpaceName, examples
 from tagspace_lab.cli.screen import is_watched, print_frame, print_json, say
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ commands = typer.Typer()
     epilog=examples(
         "tagspace-lab replay medium --scenario openai-tier1",
         "tagspace-lab replay docs.jsonl.gz --scenario mine.toml --profile tuned.env",
+        "tagspace-lab replay large --scenario blind-bucket --keep-rates learned.env",
         "tagspace-lab replay small --json | jq '.runs[].makespan_s'",
     )
 )
@@ -37,16 +39,23 @@ def replay(
     wall_clock: Annotated[
         bool, typer.Option("--wall-clock", help="Over real sockets and in real time: takes as long as it says.")
     ] = False,
+    keep_rates: Annotated[
+        Path | None,
+        typer.Option("--keep-rates", metavar="FILE.env", help="Write a profile with the rates that were learned."),
+    ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Tag a space in the simulated world and report what it took.
 
     Each run after the first sees the edits of one more day and the cache of the runs before.
     Ends with 1 where a page ended as an error. The same seed gives the same bytes.
+    A run with the profile of --keep-rates starts at the rates that this one ended at.
 
     \b
-    --json prints {space, scenario, settings, seed, baseline, wall_clock, runs, errors, notes}:
-    errors are the distinct reasons of failed pages. Each of runs holds
+    --json prints {space, scenario, settings, seed, baseline, wall_clock, runs, learned, errors,
+    notes}: learned holds requests_per_min and tokens_per_min, null where nothing was refused or
+    stated; errors are the distinct reasons of failed pages. Each of runs holds
       run                  1, 2, ...
       pages                that came out: tagged + cached + skipped (no text) + stopped + errors
       makespan_s           seconds from start to end
@@ -62,8 +71,11 @@ def replay(
       peak_concurrency, mean_concurrency, settled_concurrency   calls in flight
       f1                   against gold labels; null where there are none
     """
+    from tagspace_lab.lab.files import check_writable
     from tagspace_lab.lab.replay import replay as run
 
+    if keep_rates:
+        check_writable(keep_rates, force=force)
     report = run(
         space,
         scenario,
@@ -78,6 +90,9 @@ def replay(
         print_json(report.to_dict())
     else:
         _show(report)
+    if keep_rates:
+        report.keep_rates(keep_rates, force=force)
+        say(f"Wrote {keep_rates}. A run with --profile {keep_rates} starts at the rates that this one learned.")
     if report.failed:
         say("A page ended as an error, or the space was not listed to its end: exit code 1.")
         raise typer.Exit(FAILED)

@@ -169,6 +169,9 @@ def tune(
         float, typer.Option(parser=share, metavar="SHARE", help="Goal: F1 lost against batch size 1.")
     ] = 0.02,
     max_errors: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Goal: pages without an answer.")] = 0,
+    keep_rates: Annotated[
+        bool, typer.Option("--keep-rates", help="Write the rates that a run with these settings learns, too.")
+    ] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -177,7 +180,8 @@ def tune(
     They are written as a profile. The settings of --profile are the first trial. The winner is
     measured against them on seeds that the search never saw; where it does not win there too, they
     are what is written. The result depends on --seed, not on --jobs. Ctrl-C keeps the trials that
-    were done in the journal: the same command goes on from there.
+    were done in the journal: the same command goes on from there. --keep-rates adds the rates that
+    one more replay learns: they are the scenario's, and help where that states your real limits.
 
     \b
     --json prints {space, scenario, settings, improved, trials, seeds, goals, before, after,
@@ -187,7 +191,9 @@ def tune(
     """
     from tagspace_lab.lab.files import check_writable
     from tagspace_lab.lab.objective import Goals
+    from tagspace_lab.lab.replay import replay
     from tagspace_lab.lab.tune import tune as search
+    from tagspace_lab.records import Rates
 
     check_writable(output, force=force)
     tuned = search(
@@ -203,7 +209,10 @@ def tune(
         goals=Goals(max_rate_limit_share, max_f1_loss, max_errors),
         progress=is_watched(),
     )
-    tuned.export(output, force=force)
+    rates = Rates()
+    if keep_rates:
+        rates = replay(space, scenario, tuned.settings, runs=1, seed=seed, progress=False).rates
+    tuned.export(output, rates=rates, force=force)
     if as_json:
         print_json(tuned.to_dict())
     else:

@@ -17,20 +17,25 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.tables import in_flight_series
 from tagspace_lab.records import Outcome
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.report import Report, RunSummary
     from tagspace_lab.lab.tuned import Tuned
 
-__all__ = ["plot_before_after", "plot_run", "plot_sweep", "plot_trials"]
+__all__ = ["plot_before_after", "plot_run", "plot_sweep", "plot_throttle", "plot_trials"]
 
 INK, GREY = "#222222", "#767676"
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 _DASHES = (0, (5, 2))
+_HALO = [Stroke(linewidth=3.5, foreground="white"), Normal()]
+_DENSE = 300
+"""From so many steps on, the edge of an area is drawn thin: it would hide the area."""
 _LOOKS = tuple(zip((BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK), "osD^vPX", strict=True))
 _BARS = ((GREY, "///"), (SKY, ".."), (BLUE, ""))
 
@@ -59,12 +64,10 @@ def plot_run(report: Report, ax: Axes | None = None, run: int = 1) -> Axes:
     The window is what the throttle allowed at each request. Every 429 is a cross on top, at the moment it
     came; other failures are triangles. InputError for a run that the report does not have.
     """
-    if not 1 <= run <= len(report.runs):
-        raise InputError(f"run is {run}: the report has runs 1 to {len(report.runs)}.")
+    summary, attempts = _find_run(report, run)
     ax = _prepare(ax)
-    summary, attempts = report.runs[run - 1], report.attempts.query("run == @run")
     if attempts.empty:
-        ax.text(0.5, 0.5, "no calls were needed", ha="center", transform=ax.transAxes, color=INK)
+        _say_idle(ax)
     else:
         _draw_calls(ax, report.concurrency(run), attempts, summary.makespan_s)
         _draw_failures(ax, attempts)
@@ -76,6 +79,35 @@ def plot_run(report: Report, ax: Axes | None = None, run: int = 1) -> Axes:
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"{report.source.name} on {report.scenario['name']}, run {run}: efficiency {summary.efficiency:.0%}"
     return _finish(ax, title, "time since the run began (s)", "calls")
+
+
+def plot_throttle(report: Report, ax: Axes | None = None, run: int = 1) -> Axes:
+    """What the throttle of the primary provider did over the time of one run, and what it met.
+
+    Left axis: calls in flight, the window, the calls that waited in the queue, and every 429 as a cross on top.
+    Right axis, logarithmic: the pace for calls like the last one, where there was a pace. Window and pace are those
+    at each start, and the queue is what stood behind it. Calls at the fallback provider are a dotted line, and other
+    failures triangles.
+    InputError for a run that the report does not have.
+    """
+    summary, attempts = _find_run(report, run)
+    ax = _prepare(ax)
+    calls = attempts[attempts["provider"] == "primary"]
+    if attempts.empty:
+        _say_idle(ax)
+    else:
+        in_flight = _in_flight(report, run, "primary")
+        _draw_calls(ax, in_flight, calls, summary.makespan_s, width=1.5 if len(in_flight) < _DENSE else 0.3)
+        _draw_queue(ax, calls, summary.makespan_s)
+        _draw_fallback(ax, _in_flight(report, run, "fallback"), summary.makespan_s)
+        _draw_failures(ax, calls)
+    ax.set_xlim(0, 1.02 * summary.makespan_s or 1)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right = _draw_pace(ax, calls, summary.makespan_s)
+    name, limiter = report.scenario["name"], report.settings.throttle
+    title = f"{report.source.name} on {name}, run {run}: throttle {limiter}, makespan {summary.makespan_s:.1f} s"
+    return _finish(ax, title, "time since the run began (s)", "calls", right)
 
 
 def plot_trials(tuned: Tuned, ax: Axes | None = None) -> Axes:
@@ -93,9 +125,7 @@ def plot_trials(tuned: Tuned, ax: Axes | None = None) -> Axes:
     if not missed.empty:
         ax.plot(missed.index, missed, color=RED, marker="x", markeredgewidth=2, linestyle="", label="misses a goal")
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    _mark_plainly(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"{proof.space['name']} on {proof.scenario['name']}: {len(trials)} trials"
     return _finish(ax, title, "trial", "objective (s)")
@@ -152,15 +182,27 @@ def plot_before_after(runs: Mapping[str, RunSummary], ax: Axes | None = None) ->
     return _finish(ax, "", "makespan (s)", "")
 
 
-def _draw_calls(ax: Axes, in_flight: pd.Series, attempts: pd.DataFrame, makespan_s: float) -> None:
+def _draw_calls(ax: Axes, in_flight: pd.Series, attempts: pd.DataFrame, makespan_s: float, width: float = 1.5) -> None:
     """Two staircases from 0 to the makespan."""
     calls = pd.concat([pd.Series({0.0: 0}), in_flight, pd.Series({makespan_s: 0})])
     ax.fill_between(calls.index, calls, step="post", color=SKY, alpha=0.45, linewidth=0)
-    ax.step(calls.index, calls, where="post", color=BLUE, linewidth=1.5, label="calls in flight")
+    ax.step(calls.index, calls, where="post", color=BLUE, linewidth=width, label="calls in flight")
     times = [0.0, *attempts["started_s"], makespan_s]
     window = [attempts["window"].iloc[0], *attempts["window"], attempts["window"].iloc[-1]]
     ax.step(
         times, window, where="post", color=ORANGE, linestyle=(0, (2, 1)), linewidth=2, label="window of the throttle"
+    )
+
+
+def _draw_queue(ax: Axes, attempts: pd.DataFrame, makespan_s: float) -> None:
+    ax.step(
+        [0.0, *attempts["started_s"], makespan_s],
+        [0, *attempts["queued"], 0],
+        where="post",
+        color=INK,
+        linewidth=1,
+        label="calls in the queue",
+        path_effects=_HALO,
     )
 
 
@@ -169,7 +211,7 @@ def _draw_failures(ax: Axes, attempts: pd.DataFrame) -> None:
     fine = [str(Outcome.OK), str(Outcome.CANCELLED), str(Outcome.RATE_LIMITED)]
     refused = attempts["outcome"] == str(Outcome.RATE_LIMITED)
     rows = (("429s", "x", RED, refused), ("other failures", "v", PURPLE, ~attempts["outcome"].isin(fine)))
-    top = 1.08 * max(attempts["window"].max(), attempts["in_flight"].max())
+    top = 1.08 * max(ax.dataLim.y1, attempts["window"].max(), attempts["in_flight"].max())
     for name, marker, colour, chosen in rows:
         times = attempts.loc[chosen, "ended_s"]
         if not times.empty:
@@ -184,8 +226,51 @@ def _draw_failures(ax: Axes, attempts: pd.DataFrame) -> None:
             )
 
 
+def _draw_fallback(ax: Axes, in_flight: pd.Series, makespan_s: float) -> None:
+    if not in_flight.empty:
+        calls = pd.concat([pd.Series({0.0: 0}), in_flight, pd.Series({makespan_s: 0})])
+        ax.step(calls.index, calls, where="post", color=PURPLE, linestyle=":", linewidth=1.5, label="at the fallback")
+
+
+def _draw_pace(ax: Axes, attempts: pd.DataFrame, makespan_s: float) -> Axes | None:
+    """An axis of its own on the right, for a pace can be any number; None where nothing paced."""
+    if attempts["pace_per_s"].isna().all():
+        return None
+    right = ax.twinx()
+    times = [*attempts["started_s"], makespan_s]
+    pace = [*attempts["pace_per_s"], attempts["pace_per_s"].iloc[-1]]
+    right.step(times, pace, where="post", color=GREEN, linewidth=2.2, label="pace (right axis)", path_effects=_HALO)
+    right.set_yscale("log")
+    right.set_ylim(0.7 * attempts["pace_per_s"].min(), 1.5 * attempts["pace_per_s"].max())
+    _mark_plainly(right)
+    right.set_ylabel("pace (calls/s)")
+    right.spines[["top", "left"]].set_visible(False)
+    return right
+
+
 def _draw_best_bound(draw: Callable[..., object], bound_s: float) -> None:
     draw(bound_s, color=GREEN, linestyle=_DASHES, linewidth=2.5, label=f"best bound {bound_s:.1f} s")
+
+
+def _mark_plainly(ax: Axes) -> None:
+    """1, 2, 5, 10 ... on a log scale, as people write them."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _find_run(report: Report, run: int) -> tuple[RunSummary, pd.DataFrame]:
+    if not 1 <= run <= len(report.runs):
+        raise InputError(f"run is {run}: the report has runs 1 to {len(report.runs)}.")
+    return report.runs[run - 1], report.attempts.query("run == @run")
+
+
+def _say_idle(ax: Axes) -> None:
+    ax.text(0.5, 0.5, "no calls were needed", ha="center", transform=ax.transAxes, color=INK)
+
+
+def _in_flight(report: Report, run: int, provider: str) -> pd.Series:
+    return in_flight_series([one for one in report.results[run - 1].attempts if one.provider == provider])
 
 
 def _select(frame: pd.DataFrame, x: str, y: str, hue: str | None, run: int) -> pd.DataFrame:
@@ -213,7 +298,7 @@ def _prepare(ax: Axes | None, height: float = 4.0) -> Axes:
     return ax
 
 
-def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Axes:
+def _finish(ax: Axes, title: str, xlabel: str, ylabel: str, right: Axes | None = None) -> Axes:
     """Words and a legend below the data, in an ink that can be read on the figure's face."""
     red, green, blue, _ = to_rgba(ax.figure.get_facecolor())
     ink = INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
@@ -222,7 +307,14 @@ def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Axes:
     ax.set_ylabel(ylabel, color=ink)
     ax.tick_params(which="both", colors=ink)
     ax.spines[:].set_color(ink)
-    ax.legend(
+    handles = ax.get_legend_handles_labels()[0]
+    if right is not None:
+        right.yaxis.label.set_color(ink)
+        right.tick_params(which="both", colors=ink)
+        right.spines[:].set_color(ink)
+        handles += right.get_legend_handles_labels()[0]
+    legend = ax.legend(
+        handles=handles,
         loc="upper left",
         bbox_to_anchor=(0, -0.6 / ax.bbox.height * ax.figure.dpi),
         ncols=3,
@@ -233,6 +325,8 @@ def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Axes:
         labelcolor=INK,
         handlelength=2.5,
     )
+    for line in legend.get_lines():
+        line.set_linewidth(max(1.0, line.get_linewidth()))
     return ax
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tagspace_lab import __version__
 from tagspace_lab.errors import SettingsError
 from tagspace_lab.lab.files import check_writable, replacing
+from tagspace_lab.records import Rates
 from tagspace_lab.settings import PREFIX, SETTINGS, Settings, load_settings
 from tagspace_lab.shipped import shipped_file
 
@@ -26,6 +27,7 @@ __all__ = [
     "diff_profiles",
     "read_profile",
     "render_profile",
+    "with_rates",
     "write_profile",
 ]
 
@@ -125,6 +127,12 @@ def render_profile(settings: Settings, provenance: Provenance) -> str:
     others = {name: text for name, text in variables.items() if text != defaults.get(name)}
     comments = [f"# {line}" for line in provenance.lines()]
     return "\n".join([*comments, *(f"{name}={text}" for name, text in (always | others).items()), ""])
+
+
+def with_rates(settings: Settings, rates: Rates) -> Settings:
+    """The settings of a run that starts at rates which an earlier one learned; what it did not learn stays."""
+    learned = {name: rate for name, rate in asdict(rates).items() if rate is not None}
+    return settings.with_changes(**learned)
 
 
 def write_profile(path: Path, settings: Settings, provenance: Provenance, *, force: bool = False) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.facts import rounded, space_facts
+from tagspace_lab.lab.profiles import Provenance, with_rates, write_profile
 from tagspace_lab.lab.yardstick import LEFT_OUT, Bounds
 from tagspace_lab.pipeline.metrics import mean_in_flight
 from tagspace_lab.pipeline.pipeline import RunResult
-from tagspace_lab.records import Space, Status
+from tagspace_lab.records import Rates, Space, Status
 from tagspace_lab.settings import Settings
 
 if TYPE_CHECKING:
@@ -148,7 +151,8 @@ class Report:
         (category), status (int64, HTTP; 0 without an answer), started_s, ended_s, waited_s (float64,
         seconds since the run began; time in the queue), pages, input_tokens, output_tokens,
         cached_tokens, in_flight (int64), window (float64: calls that the throttle allowed), retry_after_s
-        (float64, NaN where the answer gave none).
+        (float64, NaN where the answer gave none), pace_per_s (float64: calls a second that the throttle
+        allowed at the start, NaN where nothing paced), queued (int64: calls that waited behind this one then).
         """
         from tagspace_lab.lab.tables import attempts_table
 
@@ -172,6 +176,38 @@ class Report:
         return in_flight_series(self.results[run - 1].attempts)
 
     @property
+    def rates(self) -> Rates:
+        """What the throttle learned of the primary's limits, in the last run that learned anything."""
+        learned = [result.learned for result in self.results if result.learned != Rates()]
+        return learned[-1] if learned else Rates()
+
+    def keep_rates(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the settings and the learned rates as a profile: a run that starts with it skips the discovery.
+
+        InputError where nothing was learned, where the file exists and `force` is not set, or where it cannot be
+        written.
+        """
+        if self.rates == Rates():
+            raise InputError(
+                f"{self.source.name} on {self.scenario['name']}: nothing was refused or stated, so there is no rate to "
+                "keep. Run with the profile that you have."
+            )
+        first = self.runs[0]
+        provenance = Provenance(
+            space=self.space["name"],
+            space_hash=self.space["content_hash"],
+            scenario=self.scenario["name"],
+            scenario_hash=self.scenario["content_hash"],
+            seeds=(self.seed,),
+            trials=0,
+            before_s=first.makespan_s,
+            after_s=first.makespan_s,
+            bound_s=first.bound_s,
+            notes=("the settings of a replay, with the rates that its throttle learned of this scenario",),
+        )
+        write_profile(Path(path), with_rates(self.settings, self.rates), provenance, force=force)
+
+    @property
     def failed(self) -> bool:
         """Whether a page ended as an error, or the listing broke off."""
         return any(run.errors for run in self.runs) or any(result.broke_off for result in self.results)
@@ -186,6 +222,7 @@ class Report:
             "baseline": self.baseline,
             "wall_clock": self.wall_clock,
             "runs": [rounded(asdict(run)) for run in self.runs],
+            "learned": asdict(self.rates),
             "errors": sorted({tagging.reason for tagging in self._errors()}),
             "notes": list(self.notes),
         }
@@ -199,6 +236,12 @@ class Report:
         from tagspace_lab.lab.plots import plot_run
 
         return plot_run(self, ax=ax, run=run)
+
+    def plot_throttle(self, ax: Axes | None = None, run: int = 1) -> Axes:
+        """Window, pace, queue and 429s of the primary provider over the time of one run."""
+        from tagspace_lab.lab.plots import plot_throttle
+
+        return plot_throttle(self, ax=ax, run=run)
 
     def _errors(self) -> list[Any]:
         return [tagging for result in self.results for tagging in result.results if tagging.status is Status.ERROR]

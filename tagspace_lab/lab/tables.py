@@ -6,6 +6,7 @@ module is imported when the first table is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["attempts_table", "in_flight_series", "overview", "pages_table", "runs_table"]
 
-_COUNTS = ("run", "call", "number", "status", "pages", "in_flight", "input_tokens", "output_tokens", "cached_tokens")
+_COUNTS = (
+    *("run", "call", "number", "status", "pages", "in_flight", "queued"),
+    *("input_tokens", "output_tokens", "cached_tokens"),
+)
 _SECONDS = ("started_s", "ended_s", "waited_s", "retry_after_s")
 
 
@@ -34,17 +38,26 @@ def attempts_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """One row a request to a provider, run by run in the order in which they started."""
     names = (
         *("call", "number", "provider", "outcome", "status", "started_s", "ended_s", "waited_s", "pages"),
-        *("input_tokens", "output_tokens", "cached_tokens", "in_flight", "window", "retry_after_s"),
+        *(
+            "input_tokens",
+            "output_tokens",
+            "cached_tokens",
+            "in_flight",
+            "window",
+            "retry_after_s",
+            "pace_per_s",
+            "queued",
+        ),
     )
     rows = [
         (number, *(getattr(attempt, name) for name in names))
         for number, result in enumerate(results, 1)
         for attempt in sorted(result.attempts, key=lambda attempt: (attempt.started_s, attempt.call))
     ]
-    frame = pd.DataFrame(rows, columns=["run", *names])
+    frame = pd.DataFrame(rows, columns=["run", *names]).replace({"pace_per_s": {math.inf: math.nan}})
     return frame.astype(
         dict.fromkeys(_COUNTS, "int64")
-        | dict.fromkeys((*_SECONDS, "window"), "float64")
+        | dict.fromkeys((*_SECONDS, "window", "pace_per_s"), "float64")
         | {
             "provider": pd.CategoricalDtype(["primary", "fallback"]),
             "outcome": pd.CategoricalDtype([str(outcome) for outcome in Outcome]),

@@ -14,8 +14,9 @@ import pandas as pd
 from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
-from tagspace_lab.lab.profiles import Provenance, write_profile
+from tagspace_lab.lab.profiles import Provenance, with_rates, write_profile
 from tagspace_lab.lab.verify import Verification
+from tagspace_lab.records import Rates
 from tagspace_lab.settings import Settings
 
 if TYPE_CHECKING:
@@ -125,9 +126,12 @@ class Tuned:
             notes=(*notes, f"medians over the fresh seeds {' '.join(map(str, seeds))}", self.verdict()),
         )
 
-    def export(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the settings and their provenance as a profile; InputError where it exists and `force` is not set."""
-        write_profile(Path(path), self.settings, self.provenance(), force=force)
+    def export(self, path: str | Path, *, rates: Rates = Rates(), force: bool = False) -> None:  # noqa: B008 - frozen
+        """Write the settings and their provenance as a profile; InputError where it exists and `force` is not set.
+
+        `rates`: those that a run is to start at, such as `replay(...).rates`.
+        """
+        write_profile(Path(path), with_rates(self.settings, rates), self.provenance(), force=force)
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `tune --json` prints; numbers are rounded to 6 decimals, F1 may be null."""

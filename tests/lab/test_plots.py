@@ -14,11 +14,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from tagspace_lab.errors import InputError
-from tagspace_lab.lab.plots import plot_before_after, plot_run, plot_sweep, plot_trials
+from tagspace_lab.lab.plots import plot_before_after, plot_run, plot_sweep, plot_throttle, plot_trials
 from tagspace_lab.lab.replay import replay
 from tagspace_lab.lab.report import Report
 from tagspace_lab.lab.sweep import sweep
 from tagspace_lab.lab.tuned import Tuned
+from tagspace_lab.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,12 @@ def no_display() -> Iterator[None]:
 def report() -> Report:
     """The way of before on a gateway: it is refused, and falls back."""
     return replay("medium", "guide", baseline=True, runs=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def paced() -> Report:
+    """A run that is paced after its first 429s, while calls wait in the queue."""
+    return replay("medium", "blind-bucket", Settings(batch_size=1), runs=1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +106,66 @@ def test_run_without_calls_says_so() -> None:
 def test_unknown_run_is_named(report: Report, run: int) -> None:
     with pytest.raises(InputError, match=f"run is {run}: the report has runs 1 to 1"):
         plot_run(report, run=run)
+
+
+def right_of(ax: Axes) -> list[Axes]:
+    """The other axes in the same place."""
+    return [other for other in ax.figure.axes if other is not ax]
+
+
+def test_throttle_shows_calls_window_queue_pace_and_refusals(paced: Report) -> None:
+    ax, attempts = plot_throttle(paced), paced.attempts
+    (right,) = right_of(ax)
+    refused = attempts.query("outcome == 'rate_limited'")
+    assert max(ys(labelled(ax, "calls in flight"))) == paced.runs[0].peak_concurrency
+    assert ys(labelled(ax, "window"))[1:-1] == list(attempts["window"])
+    assert ys(labelled(ax, "calls in the queue"))[1:-1] == list(attempts["queued"])
+    assert xs(labelled(ax, "calls in the queue"))[1:-1] == list(attempts["started_s"])
+    np.testing.assert_array_equal(ys(labelled(right, "pace"))[:-1], attempts["pace_per_s"])
+    assert xs(labelled(ax, "429s")) == list(refused["ended_s"])
+    assert min(ys(labelled(ax, "429s"))) > max(attempts["queued"].max(), attempts["window"].max())
+    assert {"calls in the queue", "pace (right axis)", f"429s: {len(refused)}"} < set(legend(ax))
+
+
+def test_throttle_names_run_and_units(paced: Report) -> None:
+    ax = paced.plot_throttle()
+    title = f"medium on blind-bucket, run 1: throttle learned, makespan {paced.runs[0].makespan_s:.1f} s"
+    assert ax.get_title("left") == title
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time since the run began (s)", "calls")
+    assert [right.get_ylabel() for right in right_of(ax)] == ["pace (calls/s)"]
+
+
+def test_legend_of_the_throttle_lies_below_the_data(paced: Report) -> None:
+    ax = plot_throttle(paced)
+    ax.figure.canvas.draw()
+    box = ax.get_legend()
+    assert box
+    assert box.get_window_extent().y1 < ax.get_window_extent().y0
+
+
+def test_throttle_without_a_pace_has_one_axis_and_calls_at_the_fallback_are_apart(report: Report) -> None:
+    ax = plot_throttle(report)
+    elsewhere = report.attempts.query("provider == 'fallback'")
+    assert right_of(ax) == []
+    assert len(elsewhere)
+    assert not set(elsewhere["started_s"]) & set(xs(labelled(ax, "window"))[1:-1])
+    changes = {0.0, *elsewhere["started_s"], *elsewhere["ended_s"], report.runs[0].makespan_s}
+    assert set(xs(labelled(ax, "at the fallback"))) == changes
+
+
+def test_throttle_without_calls_says_so() -> None:
+    report = replay("small", "guide", progress=False)
+    assert [text.get_text() for text in plot_throttle(report, run=2).texts] == ["no calls were needed"]
+    with pytest.raises(InputError, match="run is 3: the report has runs 1 to 2"):
+        plot_throttle(report, run=3)
+
+
+@pytest.mark.parametrize(("face", "ink"), [("black", "white"), ("white", "#222222")])
+def test_words_of_the_pace_can_be_read_on_any_face(paced: Report, face: str, ink: str) -> None:
+    _, ax = plt.subplots(facecolor=face)
+    (right,) = right_of(plot_throttle(paced, ax=ax))
+    assert to_rgba(right.yaxis.label.get_color()) == to_rgba(ink)
+    assert {to_rgba(label.get_color()) for label in right.get_yticklabels()} == {to_rgba(ink)}
 
 
 def test_trials_show_each_trial_the_best_so_far_and_what_missed_a_goal() -> None:

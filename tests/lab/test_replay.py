@@ -60,6 +60,9 @@ def test_tables_add_up(report: Report) -> None:
     assert report.concurrency(1).max() == report.runs[0].peak_concurrency
     assert (report.attempts["ended_s"] >= report.attempts["started_s"]).all()
     assert isinstance(report.attempts["outcome"].dtype, pd.CategoricalDtype)
+    assert list(report.attempts.columns[-3:]) == ["retry_after_s", "pace_per_s", "queued"]
+    assert [str(report.attempts[name].dtype) for name in ("pace_per_s", "queued")] == ["float64", "int64"]
+    assert report.attempts["pace_per_s"].isna().all(), "nothing paced: neither inf nor a number"
 
 
 @pytest.mark.parametrize("scenario", shipped_scenarios())
