@@ -39,7 +39,7 @@ bench: $(READY)  ## measure speed and memory
 bench-peers: $(READY)  ## measure other clients beside ours over sockets; makes their environments, then 25 minutes
 	$(BIN)/python -m benchmarks.peers
 
-refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, README's output and picture
+refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, README's output, the pictures
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/python -m benchmarks.refresh
