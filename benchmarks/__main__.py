@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 
-from benchmarks import digitalgov, growth, imports, regimes, replays, wall_clock
+from benchmarks import admissions, digitalgov, growth, imports, regimes, replays, wall_clock
 from benchmarks.figures import Figure
 from benchmarks.results import format_table, write_section
 
 _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "imports": imports.measure,
+    "admissions": admissions.measure,
     "replays": replays.measure,
     "growth": growth.measure,
     "digitalgov": digitalgov.measure,
