@@ -195,7 +195,7 @@ class LearnedBucket:
 
     def _quicken(self) -> None:
         """The next call starts a little sooner: until a refusal bounds the rate, or up to what refusals allow."""
-        if not self._searching and not self._anchors and not self.is_stated:  # told, and not refuted
+        if math.isinf(self._burst) and not self._searching and not self.is_stated:  # told, and not refuted
             self._untested += 1
             self.rate *= _SEARCH_GROWTH if self._untested > _TOLD_CALLS else 1.0
         elif self._searching:
