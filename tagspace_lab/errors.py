@@ -4,9 +4,13 @@
     ├── InputError            fix the input: a setting, a file, a name (exit code 2)
     │   ├── SettingsError     a TAG_SPACE_* variable or a profile
     │   ├── SnapshotError     a space that cannot be read
-    │   └── ScenarioError     a scenario that cannot be read
+    │   ├── ScenarioError     a scenario that cannot be read
+    │   ├── TraceError        a trace that cannot be read, or says too little
+    │   └── JournalError      a task that cannot be resumed
     ├── ServiceError          the other side failed, and may recover (exit code 1)
-    │   └── ConfluenceError
+    │   ├── ConfluenceError
+    │   ├── ModelError        no answer to be had from a model's endpoint
+    │   └── StoreError        a cache store that cannot be opened
     └── ClockError            virtual time was used for what it cannot do
         └── DeadlockError     everything waits and nothing is scheduled
 
@@ -21,11 +25,15 @@ __all__ = [
     "ConfluenceError",
     "DeadlockError",
     "InputError",
+    "JournalError",
+    "ModelError",
     "ScenarioError",
     "ServiceError",
     "SettingsError",
     "SnapshotError",
+    "StoreError",
     "TagspaceError",
+    "TraceError",
 ]
 
 
@@ -49,12 +57,28 @@ class ScenarioError(InputError):
     """A scenario is unknown or malformed."""
 
 
+class TraceError(InputError):
+    """A trace of recorded attempts cannot be read, or says too little."""
+
+
+class JournalError(InputError):
+    """A task cannot be resumed as asked."""
+
+
 class ServiceError(TagspaceError):
     """A server could not be used; the same run may work later."""
 
 
 class ConfluenceError(ServiceError):
-    """Confluence could not be read."""
+    """Confluence could not be read or written."""
+
+
+class ModelError(ServiceError):
+    """A model's endpoint gives no answer."""
+
+
+class StoreError(ServiceError):
+    """A cache store cannot be opened."""
 
 
 class ClockError(TagspaceError):

@@ -175,7 +175,8 @@ class Attempt:
     """One HTTP request to a provider. Times are seconds since the run began.
 
     At the start: `in_flight` counts this call too; `window` (calls) and `pace_per_s` (calls a second, inf where
-    nothing paces) are what the throttle allowed, and `queued` calls waited behind this one.
+    nothing paces) are what the throttle allowed, and `queued` calls waited behind this one. `expected` is what the
+    prompt was reckoned to cost, `rate_limit` what the answer said of the provider's limits.
     """
 
     call: int
@@ -195,6 +196,8 @@ class Attempt:
     retry_after_s: float | None = None
     pace_per_s: float = math.inf
     queued: int = 0
+    expected: Cost = Cost()
+    rate_limit: RateLimit = RateLimit()
 
 
 class Status(StrEnum):

@@ -10,6 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tagspace_lab"
 GROUND = {"records", "errors", "shipped"}
+ROOMS = (
+    "records errors shipped settings policy twin clients pipeline live lab integration service operations cli".split()
+)
 BELOW = {
     "records": set[str](),
     "errors": set[str](),
@@ -19,8 +22,12 @@ BELOW = {
     "twin": GROUND,
     "clients": GROUND | {"settings", "policy", "twin"},
     "pipeline": GROUND | {"settings", "policy", "twin", "clients"},
-    "lab": GROUND | {"settings", "policy", "twin", "clients", "pipeline"},
-    "cli": GROUND | {"settings", "policy", "twin", "clients", "pipeline", "lab"},
+    "live": GROUND | {"settings", "policy", "clients", "pipeline"},
+    "lab": GROUND | {"settings", "policy", "twin", "clients", "pipeline", "live"},
+    "integration": GROUND | {"settings", "policy", "clients", "pipeline", "live"},
+    "service": GROUND | {"settings", "policy", "clients", "pipeline", "live", "integration"},
+    "operations": GROUND | {"settings", "policy", "twin", "clients", "pipeline", "live", "lab", "integration"},
+    "cli": set(ROOMS),
 }
 IMPURE = {"asyncio", "httpx", "time", "os", "pathlib", "sqlite3"}
 ONE_HOME = {"optuna": "lab/tune.py", "matplotlib": "lab/plots.py"}

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tagspace_lab.clients.models import Model
-from tagspace_lab.pipeline.journal import Journal
+from tagspace_lab.pipeline.marks import Marks
 from tagspace_lab.pipeline.throttle import Closed, Slot, Throttle
 from tagspace_lab.policy.batching import split
 from tagspace_lab.policy.prompts import LabelRules, build_prompt, parse_answer
@@ -87,7 +87,7 @@ class Router:
         self._rules = rules
         self._rng = rng
         self._record = record
-        self._journal = Journal()
+        self._marks = Marks()
         self._budget = RetryBudget(settings.retry_budget)
         self._calls = 0
         self._ended = asyncio.Event()
@@ -136,7 +136,7 @@ class Router:
         if endpoint is None:
             return _give_up(call.batch, Status.ERROR, self._why_closed()), []
         if endpoint is not self._endpoints[0]:
-            self._journal.on_fallback(self._at_s(), endpoint.name, call.id, self._why_elsewhere(call))
+            self._marks.on_fallback(self._at_s(), endpoint.name, call.id, self._why_elsewhere(call))
         try:
             reply = await self._attempt(endpoint, call)
         except Closed:
@@ -292,7 +292,7 @@ class Router:
         return "; ".join(reasons) or "every provider refused the call too often (rate limit)"
 
     def _why_elsewhere(self, call: _Call) -> str:
-        """Why a call goes past the primary, for the journal."""
+        """Why a call goes past the primary, for the log."""
         primary = self._endpoints[0]
         cooling_s = primary.throttle.limiter.cooling_until_s - asyncio.get_running_loop().time()
         if primary.closed:
@@ -321,7 +321,7 @@ class Router:
 
     async def _pause(self, endpoint: Endpoint, call: _Call, delay_s: float) -> None:
         """Sleep, unless the run ends first."""
-        self._journal.on_delay(self._at_s(), endpoint.name, call.id, delay_s)
+        self._marks.on_delay(self._at_s(), endpoint.name, call.id, delay_s)
         try:
             async with asyncio.timeout(delay_s):
                 await self._ended.wait()
@@ -357,9 +357,11 @@ class Router:
                 retry_after_s=reply.rate_limit.retry_after_s,
                 pace_per_s=slot.pace_per_s,
                 queued=slot.queued,
+                expected=slot.start.cost,
+                rate_limit=reply.rate_limit,
             )
         )
-        self._journal.on_attempt(attempt, reply, endpoint.throttle, now_s)
+        self._marks.on_attempt(attempt, reply, endpoint.throttle, now_s)
 
 
 def _give_up(batch: Batch, status: Status, reason: str) -> list[Tagging]:

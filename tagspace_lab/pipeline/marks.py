@@ -18,14 +18,14 @@ from logging import INFO
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.records import Attempt, Outcome, Reply
 
-__all__ = ["Journal"]
+__all__ = ["Marks"]
 
 _THROTTLE = logging.getLogger("tagspace_lab.pipeline.throttle")
 _ROUTER = logging.getLogger("tagspace_lab.pipeline.router")
 _WORTH_A_LINE = 0.2
 
 
-class Journal:
+class Marks:
     """One run's lines, and what it has to remember for them."""
 
     def __init__(self) -> None:

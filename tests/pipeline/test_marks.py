@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tagspace_lab.pipeline.journal import Journal
+from tagspace_lab.pipeline.marks import Marks
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.policy.limits import Limiter, Start
 from tagspace_lab.records import Attempt, Outcome, Page, RateLimit, Reply
@@ -118,7 +118,7 @@ def test_times_count_from_the_start_of_the_run(caplog: pytest.LogCaptureFixture)
     """On the wall clock the event loop's time at the start is any number."""
 
     attempt = Attempt(7, 1, "primary", 1.0, 2.0, Outcome.RATE_LIMITED, 429, 1, 0, 0, 0, 0.0, 1, 1.0)
-    Journal().on_attempt(attempt, refused(), Throttle(Obedient(1, gate_s=1005.0)), now_s=1002.0)
+    Marks().on_attempt(attempt, refused(), Throttle(Obedient(1, gate_s=1005.0)), now_s=1002.0)
     assert lines(caplog, "[429]")[0].startswith("[429] 2.000 s: ")
     assert lines(caplog, "[BACKOFF]") == ["[BACKOFF] 2.000 s: nothing starts at primary for 3.000 s"]
 
