@@ -27,7 +27,8 @@ def build_app(
 ) -> Starlette:
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
-    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
+    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`
+    (Confluence Cloud), `/confluence/...` (the same wiki as a Data Center).
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
     time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """
@@ -42,7 +43,7 @@ def build_app(
         routes=[
             *provider.routes("/v1"),
             *(fallback.routes("/fallback/v1") if fallback else []),
-            *confluence.routes("/wiki"),
+            *confluence.routes(),
         ]
     )
     app.state.provider, app.state.fallback, app.state.confluence = provider, fallback, confluence
