@@ -11,7 +11,8 @@ Every page that is listed comes out exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
 from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
 from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
+from tagspace_lab.policy.isolation import addresses_model
 from tagspace_lab.policy.prompts import LabelRules, text_key
 from tagspace_lab.policy.text import cut, estimate_tokens, page_text
 from tagspace_lab.records import Attempt, Batch, Page, Rates, Status, Tagging, Text
@@ -28,6 +30,7 @@ from tagspace_lab.settings import Settings
 __all__ = ["PageSource", "Pipeline", "RunResult"]
 
 _STOP_POLL_S = 0.25
+_logger = logging.getLogger(__name__)
 
 
 class PageSource(Protocol):
@@ -73,7 +76,8 @@ class Pipeline:
     """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
-    remember texts between runs). `total` is the number of pages, where it is known beforehand.
+    remember texts between runs). A page of whose title and text `is_suspect` is true travels alone, so that no other
+    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Pipeline:
         model_name: str,
         result: RunResult,
         read_text: Callable[[str], str] = page_text,
+        is_suspect: Callable[[str, str], bool] = addresses_model,
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
@@ -99,6 +104,7 @@ class Pipeline:
         self._model_name = model_name
         self._result = result
         self._read_text = read_text
+        self._is_suspect = is_suspect
         self._total = total
         self._on_progress = on_progress
         self._check_stop = check_stop
@@ -164,7 +170,7 @@ class Pipeline:
         while (pages := await self._pages.get()) is not None:
             for page in pages:
                 if (text := self._prepare(page)) is not None:
-                    for batch in packer.add(text):
+                    for batch in self._pack(packer, text):
                         await self._batches.put(batch)
         for batch in packer.flush():
             await self._batches.put(batch)
@@ -185,6 +191,13 @@ class Pipeline:
         if claim != SHARED:
             self._finish(Tagging(page.id, Status.CACHED, tuple(claim)))
         return None
+
+    def _pack(self, packer: Packer, text: Text) -> Iterable[Batch]:
+        """The batches that are ready now that `text` is here."""
+        if not self._is_suspect(text.title, text.text):
+            return packer.add(text)
+        _logger.info("[ROUTER] page %s reads as if it addressed the model: it travels alone", text.page_id)
+        return [Batch((text,))]
 
     async def _work(self) -> None:
         while (batch := await self._batches.get()) is not None:
