@@ -34,5 +34,6 @@ def open_store(url: str, capacity: int) -> Store:
         case "redis" | "rediss" if rest.startswith("//"):
             return RedisStore(url.strip(), capacity)
     is_told = scheme.lower() in _SCHEMES or re.fullmatch("[a-zA-Z][a-zA-Z0-9+.-]*://.*", url.strip(), re.DOTALL)
-    named = f"names {scheme!r}, in a form" if is_told else "has no scheme"  # else the whole of it may be a secret
-    raise SettingsError(f"TAG_SPACE_CACHE_URL {named} that is not known; known: {_KNOWN}")
+    # Else the whole of it may be a secret.
+    told = f"names {scheme!r} in a form that is not known" if is_told else "has no scheme"
+    raise SettingsError(f"TAG_SPACE_CACHE_URL {told}; wanted: {_KNOWN}")
