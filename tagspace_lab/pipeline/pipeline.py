@@ -81,13 +81,9 @@ class Pipeline:
     """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
-<<<<<<< HEAD
-    remember texts between runs). `total` is the number of pages, where it is known beforehand. Four pages at a
-    time go through `deliver`, where one is given; it must not raise for what happens to a single page.
-=======
     remember texts between runs). A page of whose title and text `is_suspect` is true travels alone, so that no other
-    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand.
->>>>>>> models
+    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand. Four
+    pages at a time go through `deliver`, where one is given; it must not raise for what happens to a single page.
     """
 
     def __init__(
