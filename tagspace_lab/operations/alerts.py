@@ -2,7 +2,7 @@
 
     TAG_SPACE_ALERT_URL         gets the alert as JSON; its `text` is what chat webhooks show
     TAG_SPACE_ALERT_COMMAND     gets it on standard input; it is split into words, and no shell sees it
-    TAG_SPACE_ALERT_429_SHARE   share of 429s among the last attempts that sounds it (default 0.2)
+    TAG_SPACE_ALERT_429_SHARE   share of 429s among the last attempts above which it sounds
 
 An alert never holds the run up and never fails it: it is delivered by a thread of its own within a time-out, and what
 went wrong with it is a line in the log.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
 import shlex
 import signal
@@ -30,32 +29,28 @@ import httpx
 
 from tagspace_lab.clients.http import open_http
 from tagspace_lab.errors import SettingsError
+from tagspace_lab.live.connections import Connections
 from tagspace_lab.records import Attempt, Outcome
 
-__all__ = ["COMMAND", "SHARE", "URL", "Alarm", "AlertSettings", "open_alarm", "read_alerts"]
-
-URL = "TAG_SPACE_ALERT_URL"
-COMMAND = "TAG_SPACE_ALERT_COMMAND"
-SHARE = "TAG_SPACE_ALERT_429_SHARE"
+__all__ = ["Alarm", "AlertSettings", "open_alarm", "read_alerts"]
 
 _LOG = logging.getLogger(__name__)
-_SHARE = 0.2
 _WINDOW = 50
 """Attempts that are looked at."""
 _LEAST = 20
 """Attempts before which nothing is said: a throttle that learns is refused a few times at the start."""
 _RECOVERED = 0.5
-"""Of the share that sounds it: below that the alarm is armed again."""
+"""Of the share that sounds it: there the alarm is armed again."""
 _TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """Where alerts go, and the share of 429s (0 to 1) from which on. Its text may hold secrets: never show it."""
+    """Where alerts go, and the share of 429s (0 to 1) above which. Its text may hold secrets: never show it."""
 
     url: str = ""
     command: tuple[str, ...] = ()
-    share: float = _SHARE
+    share: float = 0.1
 
     def __bool__(self) -> bool:
         return bool(self.url or self.command)
@@ -64,27 +59,20 @@ class AlertSettings:
         return f"AlertSettings(url={bool(self.url)}, command={bool(self.command)}, share={self.share})"
 
 
-def read_alerts(variables: Mapping[str, str]) -> AlertSettings:
-    """The alert settings among `variables`; SettingsError for a value that cannot be meant."""
-    url = variables.get(URL, "").strip()
+def read_alerts(connections: Connections) -> AlertSettings:
+    """What `connections` say of alerts; SettingsError, without the value, for a target that cannot be meant."""
+    url = connections.alert_url.get_secret_value().strip()
     try:
         is_address = not url or (urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname))
     except ValueError:
         is_address = False
     if not is_address:
-        raise SettingsError(f"{URL} is no address (its value is not shown); allowed: http:// or https://, and a host")
+        raise SettingsError("TAG_SPACE_ALERT_URL is no address; allowed: http:// or https://, and a host")
     try:
-        command = tuple(shlex.split(variables.get(COMMAND, "")))
+        command = tuple(shlex.split(connections.alert_command))
     except ValueError as error:
-        raise SettingsError(f"{COMMAND} cannot be split into words: {error}; close its quotes") from error
-    text = variables.get(SHARE, "").strip()
-    try:
-        share = float(text or _SHARE)
-    except ValueError:
-        share = math.nan
-    if not 0 < share <= 1:
-        raise SettingsError(f"{SHARE} is {text[:40]!r}; allowed: a number above 0, up to 1")
-    return AlertSettings(url, command, share)
+        raise SettingsError("TAG_SPACE_ALERT_COMMAND cannot be split into words; close its quotes") from error
+    return AlertSettings(url, command, connections.alert_429_share)
 
 
 @contextmanager
@@ -106,7 +94,7 @@ def open_alarm(
 class Alarm:
     """Watches the share of 429s among the last attempts, and calls `sound` once when it passes `share`.
 
-    It may sound again only after the share fell below half of that.
+    It may sound again only after the share fell to half of that.
     """
 
     def __init__(self, share: float, sound: Callable[[dict[str, Any]], None], context: Mapping[str, str]) -> None:
@@ -122,10 +110,10 @@ class Alarm:
         if seen < _LEAST:
             return
         share = sum(self._refused) / seen
-        if self._is_armed and share >= self._share:
+        if self._is_armed and share > self._share:
             self._is_armed = False
             self._sound(self._word(attempt, share, seen))
-        elif share < self._share * _RECOVERED:
+        elif share <= self._share * _RECOVERED:
             self._is_armed = True
 
     def _word(self, attempt: Attempt, share: float, seen: int) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The map: how a space flows through the stages. Read this first.
 
     listings -> pages -> texts -> cache -> batches -> router (throttle, provider) -> taggings -> results
-       _list          `------- _feed -------'           `-------------- _work --------------'
+       _list          `------- _feed -------'           `-------- _work --------'    `- _deliver -'
 
-Three kinds of task in one TaskGroup, joined by bounded queues, so that a slow provider slows the listing
+Four kinds of task in one TaskGroup, joined by bounded queues, so that a slow provider slows the listing
 down and no more than a few listings of texts are held: what grows with the space is a line a page.
 Every page that is listed comes out exactly once.
 """
@@ -11,8 +11,9 @@ Every page that is listed comes out exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from tagspace_lab.errors import ConfluenceError
@@ -26,9 +27,13 @@ from tagspace_lab.policy.text import cut, estimate_tokens, page_text
 from tagspace_lab.records import Attempt, Batch, Page, Rates, Status, Tagging, Text
 from tagspace_lab.settings import Settings
 
-__all__ = ["PageSource", "Pipeline", "RunResult"]
+__all__ = ["Deliver", "PageSource", "Pipeline", "RunResult"]
+
+Deliver = Callable[[Tagging], Awaitable[Tagging]]
+"""What is done with a page's tagging before it counts (labels written, say); gives what became of the page."""
 
 _STOP_POLL_S = 0.25
+_DELIVERERS = 4
 
 
 class PageSource(Protocol):
@@ -74,7 +79,8 @@ class Pipeline:
     """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
-    remember texts between runs). `total` is the number of pages, where it is known beforehand.
+    remember texts between runs). `total` is the number of pages, where it is known beforehand. Four pages at a
+    time go through `deliver`, where one is given; it must not raise for what happens to a single page.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Pipeline:
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self._source = source
         self._router = router
@@ -103,12 +110,14 @@ class Pipeline:
         self._total = total
         self._on_progress = on_progress
         self._check_stop = check_stop
+        self._deliver = deliver
         self._ended = False
         self._listed_all = False
         self._listing: asyncio.Timeout | None = None
         self._seen: set[str] = set()
         self._pages: asyncio.Queue[list[Page] | None] = asyncio.Queue(1)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(settings.max_ai_concurrency)
+        self._taggings: asyncio.Queue[Tagging | None] = asyncio.Queue(_DELIVERERS)
 
     async def run(self, space_key: str) -> RunResult:
         """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
@@ -124,11 +133,18 @@ class Pipeline:
             watches = [group.create_task(self._watch_failures())]
             if self._check_stop is not None:
                 watches.append(group.create_task(self._watch_stop(self._check_stop)))
-            async with asyncio.TaskGroup() as stages:
-                stages.create_task(self._list(space_key))
-                stages.create_task(self._feed())
-                for _ in range(self._settings.max_ai_concurrency):
-                    stages.create_task(self._work())
+            async with asyncio.TaskGroup() as last_stage:
+                if self._deliver is not None:
+                    for _ in range(_DELIVERERS):
+                        last_stage.create_task(self._deliver_pages(self._deliver))
+                async with asyncio.TaskGroup() as stages:
+                    stages.create_task(self._list(space_key))
+                    stages.create_task(self._feed())
+                    for _ in range(self._settings.max_ai_concurrency):
+                        stages.create_task(self._work())
+                if self._deliver is not None:
+                    for _ in range(_DELIVERERS):
+                        await self._taggings.put(None)
             for watch in watches:
                 watch.cancel()
 
@@ -164,35 +180,47 @@ class Pipeline:
         packer = Packer(self._settings.batch_size, self._settings.batch_tokens)
         while (pages := await self._pages.get()) is not None:
             for page in pages:
-                if (text := self._prepare(page)) is not None:
-                    for batch in packer.add(text):
+                prepared = self._prepare(page)
+                if isinstance(prepared, Tagging):
+                    await self._hand_on(prepared)
+                elif prepared is not None:
+                    for batch in packer.add(prepared):
                         await self._batches.put(batch)
         for batch in packer.flush():
             await self._batches.put(batch)
         for _ in range(self._settings.max_ai_concurrency):
             await self._batches.put(None)
 
-    def _prepare(self, page: Page) -> Text | None:
-        """The text to ask about; None where the page ended without a question or waits for an equal one."""
+    def _prepare(self, page: Page) -> Text | Tagging | None:
+        """The text to ask about, or the page's end if there is nothing to ask; None where it waits for an equal one."""
         body = cut(self._read_text(page.body), self._settings.page_tokens)
         if not body:
-            self._finish(Tagging(page.id, Status.SKIPPED, reason="the page has no text"))
-            return None
+            return Tagging(page.id, Status.SKIPPED, reason="the page has no text")
         key = text_key(page.title, body, self._rules, self._model_name)
         text = Text(page.id, page.title, body, estimate_tokens(body), key, page.version)
         claim = self._cache.claim(text)
         if claim == ASK:
             return text
-        if claim != SHARED:
-            self._finish(Tagging(page.id, Status.CACHED, tuple(claim)))
-        return None
+        return None if claim == SHARED else Tagging(page.id, Status.CACHED, tuple(claim))
 
     async def _work(self) -> None:
         while (batch := await self._batches.get()) is not None:
             texts = {text.page_id: text for text in batch.texts}
-            for tagging in await self._router.tag(batch):
-                for settled in self._cache.settle(texts[tagging.page_id], tagging):
-                    self._finish(settled)
+            async for taggings in self._router.tag(batch):
+                # What was paid for is kept before anything else is waited for.
+                settled = [self._cache.settle(texts[tagging.page_id], tagging) for tagging in taggings]
+                for tagging in chain.from_iterable(settled):
+                    await self._hand_on(tagging)
+
+    async def _hand_on(self, tagging: Tagging) -> None:
+        if self._deliver is None:
+            self._finish(tagging)
+        else:
+            await self._taggings.put(tagging)
+
+    async def _deliver_pages(self, deliver: Deliver) -> None:
+        while (tagging := await self._taggings.get()) is not None:
+            self._finish(await deliver(tagging))
 
     async def _watch_failures(self) -> None:
         """End the run when nothing has succeeded for the give-up time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from tagspace_lab.clients.models import Model
@@ -110,9 +110,8 @@ class Router:
         self.began_s = asyncio.get_running_loop().time()
         self._marks.on_start(task_id, [endpoint.name for endpoint in self._endpoints])
 
-    async def tag(self, batch: Batch) -> list[Tagging]:
-        """One tagging for every page of `batch`: tagged, or an error or stop that says why."""
-        done: list[Tagging] = []
+    async def tag(self, batch: Batch) -> AsyncIterator[list[Tagging]]:
+        """One tagging for every page of `batch`, some with each answer: tagged, or an error or stop that says why."""
         todo = deque([self._new_call(batch)])
         while todo:
             call = todo.popleft()
@@ -120,9 +119,9 @@ class Router:
                 taggings, rest = await self._ask(call)
             except Closed:
                 taggings, rest = _give_up(call.batch, *self._why_ended(call)), []
-            done += taggings
             todo.extendleft(reversed(rest))
-        return done
+            if taggings:
+                yield taggings
 
     def end(self, status: Status, reason: str) -> None:
         """Start nothing more: what waits ends with `status` and `reason`, what is in flight comes home."""
