@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.pipeline.journal import PageEnd
 from tagspace_lab.records import Status
 
-__all__ = ["MODES", "Mode", "Request", "result_dict"]
+__all__ = ["MODES", "Mode", "Request", "read_names", "result_dict"]
 
 Mode = Literal["add", "suggest"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -51,6 +52,24 @@ class Request:
             pages=None if pages is None else frozenset(pages),
             labels=tuple(document["labels"]),
         )
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names in a file, one a line, each once; empty lines and those that begin with # do not count.
+
+    Raises InputError where the file cannot be read or names nothing.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; name a file with one name a line") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    stripped = (line.strip() for line in lines)
+    names = tuple(dict.fromkeys(name for name in stripped if name and not name.startswith("#")))
+    if not names:
+        raise InputError(f"{path} names nothing; write one name a line, or leave the option out")
+    return names
 
 
 def result_dict(

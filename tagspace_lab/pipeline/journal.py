@@ -146,6 +146,10 @@ class Journal:
         self._write("update tasks set state = ?, ended_s = null where id = ?", (TaskState.RUNNING, task_id))
         return task
 
+    def holds(self, task_id: str) -> bool:
+        """Whether this process runs the task."""
+        return task_id in self._locks
+
     def note(self, task_id: str, *, total: int, counters: Mapping[str, Any]) -> None:
         """The task's size and counters as they are now."""
         self._write("update tasks set total = ?, counters = ? where id = ?", (total, json.dumps(counters), task_id))
@@ -270,7 +274,7 @@ class Journal:
             os.close(descriptor)
 
     def _is_held(self, task_id: str) -> bool:
-        if task_id in self._locks:
+        if self.holds(task_id):
             return True
         with suppress(OSError):
             descriptor = os.open(self._lock_path(task_id), os.O_RDWR)
