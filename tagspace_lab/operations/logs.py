@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tagspace_lab.operations.secrets import redactor
 
-__all__ = ["APP_LOG", "ROUTER_LOG", "configure_logs"]
+__all__ = ["APP_LOG", "ROUTER_LOG", "configure_logs", "printable"]
 
 ROUTER_LOG = "ai_router.log"
 APP_LOG = "app.log"
@@ -91,11 +91,12 @@ class _OneLine(logging.Formatter):
             where = f"{record.pathname}:{record.lineno}"
             text = f"{self.formatTime(record)} ERROR [{record.process}] {record.name} {where} logs what cannot be "
             text += f"worded: {type(error).__name__}"
-        line = _escape(self._redact(text))
+        line = printable(self._redact(text))
         return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
 
-def _escape(text: str) -> str:
+def printable(text: str) -> str:
+    """`text` on one line, with escapes for what is no printable character."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
