@@ -149,6 +149,8 @@ class Router:
             return [], [call]  # only this provider was closed: choose again
         if reply.outcome is Outcome.OK:
             return self._read(call, reply)
+        if reply.outcome is Outcome.ADAPTED:
+            return [], [call]  # no fault of the pages: again, in the form that the server takes
         return await self._recover(endpoint, call, reply)
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
@@ -174,7 +176,8 @@ class Router:
         rest = Batch(tuple(text for text in call.batch.texts if text.page_id in missing))
         failures = call.failures + 1
         if len(call.batch) == 1 and failures >= self._settings.max_attempts:
-            return taggings + _give_up(rest, Status.ERROR, f"{answer.problem} ({failures} attempts)"), []
+            why = ": ".join(filter(None, (reply.message, answer.problem)))
+            return taggings + _give_up(rest, Status.ERROR, f"{why} ({failures} attempts)"), []
         return taggings, self._split(call, rest, "the answer left pages out", failures, call.broken + 1)
 
     async def _recover(self, endpoint: Endpoint, call: _Call, reply: Reply) -> tuple[list[Tagging], list[_Call]]:
