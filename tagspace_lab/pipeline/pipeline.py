@@ -36,7 +36,7 @@ Deliver = Callable[[Tagging], Awaitable[Tagging]]
 
 _STOP_POLL_S = 0.25
 _DELIVERERS = 4
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("tagspace_lab.pipeline.router")
 
 
 class PageSource(Protocol):
