@@ -19,6 +19,7 @@ from typing import Protocol
 
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
+from tagspace_lab.pipeline.marks import tell_end
 from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
 from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
@@ -35,7 +36,7 @@ Deliver = Callable[[Tagging], Awaitable[Tagging]]
 
 _STOP_POLL_S = 0.25
 _DELIVERERS = 4
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("tagspace_lab.pipeline.router")
 
 
 class PageSource(Protocol):
@@ -126,7 +127,7 @@ class Pipeline:
 
     async def run(self, space_key: str) -> RunResult:
         """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
-        self._router.began_s = asyncio.get_running_loop().time()
+        self._router.begin(self._result.task_id)
         try:
             await self._run_stages(space_key)
         except ExceptionGroup as group:
@@ -263,8 +264,7 @@ class Pipeline:
 
     def _close(self) -> RunResult:
         result = self._result
-        if result.broke_off and not result.results:
-            raise ConfluenceError(result.broke_off)
+        is_unread = bool(result.broke_off) and not result.results
         if not self._listed_all and not result.broke_off:
             result.broke_off = "the run ended before the listing did: there may be more pages"
         result.makespan_s = asyncio.get_running_loop().time() - self._router.began_s
@@ -274,6 +274,9 @@ class Pipeline:
         whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)
         result.cache_stats = self._cache.stats
+        tell_end(result)
+        if is_unread:
+            raise ConfluenceError(result.broke_off)
         return result
 
 
