@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from tagspace_lab.clients.confluence import Confluence
 from tagspace_lab.errors import ConfluenceError
-from tests.clients.confluence.sites import SECRET, play, replying, serving
+from tests.clients.confluence.sites import SECRET, play, replying, serving, timed
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
@@ -104,8 +104,7 @@ def test_zero_wait_while_tokens_remain_is_no_wait_and_no_storm() -> None:
     fine = JSONResponse({"results": [row(1)], "limit": 100, "size": 1}, headers=headers)
     app, seen = replying(Response(status_code=429, headers={"retry-after": "0"}), fine)
 
-    async def act(site: Confluence) -> None:
-        await list_ids(site)
-
-    play(app, "data-center", act)
+    ids, took_s = play(app, "data-center", timed(list_ids))
+    assert ids == ["1"]
     assert len(seen) == 2
+    assert 2.0 < took_s < 3.0
