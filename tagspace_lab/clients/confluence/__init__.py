@@ -78,7 +78,7 @@ def connect(
     `https://example.atlassian.net` and a page's own address do as well. A Data Center's context path is kept.
 
     `archived` lists archived pages too. `with_labels` fills the labels of listed pages, which costs
-    a request a page on Cloud and nothing on Data Center (where listings have them).
+    a request a page on Cloud and nothing on Data Center (where listings show them).
     """
     found = find_kind(base_url, kind)
     client = ConfluenceCloud if found == "cloud" else ConfluenceDataCenter

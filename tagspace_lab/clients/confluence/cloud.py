@@ -6,17 +6,15 @@ archived pages come too; what is next stands in `_links.next` and in the Link he
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_id, read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, word_error
+from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, read_labels_of, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceCloud"]
@@ -73,7 +71,7 @@ class ConfluenceCloud:
         seen: set[str] = set()
         async for answer in self._follow(path, {"body-format": "storage", "status": self._statuses, "limit": _ROWS}):
             rows = self._site.read(answer, lambda document: self._read_rows(document, seen))
-            yield await self._label(rows) if self._with_labels else rows
+            yield await read_labels_of(rows, self.labels) if self._with_labels else rows
 
     async def page(self, page_id: str) -> Page:
         """One page with its body."""
@@ -127,14 +125,6 @@ class ConfluenceCloud:
         pages = [page for page in map(read_page, rows) if page.id not in seen]
         seen.update(page.id for page in pages)
         return pages
-
-    async def _label(self, pages: list[Page]) -> list[Page]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.labels(page.id)) for page in pages]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return [replace(page, labels=task.result()) for page, task in zip(pages, tasks, strict=True)]
 
 
 def _next_query(document: dict[str, Any], link: str) -> dict[str, list[str]]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import Answer, Params, Site, word_error
+from tagspace_lab.clients.confluence.site import Answer, Params, Site, read_labels_of, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceDataCenter"]
@@ -29,8 +28,8 @@ _EXPAND = "body.storage,version,metadata.labels"
 class ConfluenceDataCenter:
     """One site. `base_url` ends before `/rest/api`, and may have a context path (`https://example.org/confluence`).
 
-    `wall_clock` gives seconds since the epoch, for dates in headers. `archived` lists archived pages too. Listed
-    pages have their labels, whatever `with_labels` says.
+    `wall_clock` gives seconds since the epoch, for dates in headers. `archived` lists archived pages too. Listings show
+    labels; `with_labels` reads those of a page that has more of them than a listing shows.
     """
 
     def __init__(
@@ -44,10 +43,11 @@ class ConfluenceDataCenter:
         give_up_s: float = 300.0,
         *,
         archived: bool = False,
-        with_labels: bool = True,
+        with_labels: bool = False,
     ) -> None:
         self._site = Site(http, base_url, auth, rng, wall_clock, timeout_s, give_up_s)
         self._statuses = ("current", "archived") if archived else ("current",)
+        self._with_labels = with_labels
 
     async def who_am_i(self) -> str:
         """The account's display name. ConfluenceError if the token is wrong, which some sites answer with a 200."""
@@ -69,15 +69,15 @@ class ConfluenceDataCenter:
             rows = self._site.read(answer, self._read_rows)
             if not rows and not seen:  # does an unknown space look like an empty one?
                 await self._site.get(f"/rest/api/space/{quote(space_key, safe='~')}")
-            fresh = [(page, is_whole) for page, is_whole in rows if page.id not in seen]
-            seen.update(page.id for page, _ in fresh)
-            yield [page if is_whole else await self._label(page) for page, is_whole in fresh]
+            pages = [page for page, _ in rows if page.id not in seen]
+            seen.update(page.id for page in pages)
+            partly = {page.id for page, is_whole in rows if not is_whole} if self._with_labels else set()
+            yield await read_labels_of(pages, self.labels, partly) if partly else pages
 
     async def page(self, page_id: str) -> Page:
         """One page with its body."""
         answer = await self._site.get(f"/rest/api/content/{self._site.check_id(page_id)}", {"expand": _EXPAND})
-        page, is_whole = self._site.read(answer, lambda document: (read_page(document), _has_all_labels(document)))
-        return page if is_whole else await self._label(page)
+        return self._site.read(answer, read_page)
 
     async def labels(self, page_id: str) -> tuple[str, ...]:
         """The labels that everybody sees on a page, as the server has them now."""
@@ -106,9 +106,6 @@ class ConfluenceDataCenter:
         """The pages of a listing, and of each whether its labels are all there."""
         rows = [row for row in results_of(document) if row.get("status", "current") in self._statuses]
         return [(read_page(row), _has_all_labels(row)) for row in rows]
-
-    async def _label(self, page: Page) -> Page:
-        return replace(page, labels=await self.labels(page.id))
 
 
 def _next_start(document: dict[str, Any], start: int, size: int, asked: int) -> int | None:

@@ -6,10 +6,11 @@ Credentials go to the origin of the base address (scheme, host and port) and now
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -18,8 +19,9 @@ from tagspace_lab.clients.confluence.answers import MALFORMED, parse_object, rea
 from tagspace_lab.clients.confluence.valve import BUSY, ImpatientError, Valve
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.policy.retries import backoff_s
+from tagspace_lab.records import Page
 
-__all__ = ["AbsentError", "Answer", "Params", "Site", "UnsettledError", "word_error"]
+__all__ = ["AbsentError", "Answer", "Params", "Site", "UnsettledError", "read_labels_of", "word_error"]
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """The largest answer that is read. A listing of 250 long pages is a tenth of it."""
@@ -30,6 +32,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _REL_NEXT = re.compile(r"""rel\s*=\s*["']?next["']?""", re.IGNORECASE)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """After these the server has seen nothing of the request."""
+
+_ENCODINGS = ("identity", "gzip", "deflate")
+"""Encodings that grow a thousandfold at most; packed twice, 64 KiB become 64 GB before anybody can count them."""
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
@@ -69,8 +74,8 @@ class _Raw:
 class Site:
     """Asks one site. `base_url` has no slash at its end; `wall_clock` gives seconds since the epoch, for headers.
 
-    A call that fails for the server's sake is tried six times in all, and gives up when it has waited
-    `give_up_s`. Every error is a ConfluenceError.
+    A call that fails for the server's sake is tried six times in all, one that is refused (429) as often as it takes,
+    and both until `give_up_s` after the first failure. Every error is a ConfluenceError.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Site:
         self._http, self._base_url, self._auth = http, base_url.rstrip("/"), auth
         self._rng, self._wall_clock = rng, wall_clock
         self._timeout_s, self._give_up_s = timeout_s, give_up_s
-        self._valve = Valve(rng)
+        self._valve = Valve(rng, give_up_s)
 
     async def get(self, path: str, params: Params | None = None) -> Answer:
         """Read `path`, which begins with a slash."""
@@ -144,11 +149,12 @@ class Site:
             raise word_error(self._base_url, f"has no page {page_id[:80]!r}: {error}.") from None
 
     async def _call(self, method: str, url: str, params: Params | None, content: Any) -> Answer:
-        problem, tries, patience_s = "", 0, self._give_up_s
-        while tries < _ATTEMPTS and patience_s >= 0:
+        loop, ticket = asyncio.get_running_loop(), self._valve.ticket()
+        problem, sent, failures, deadline_s = "", 0, 0, math.inf
+        while failures < _ATTEMPTS:
             try:
-                async with self._valve.slot(patience_s) as waited_s:
-                    tries += 1
+                async with self._valve.slot(ticket, deadline_s):
+                    sent += 1
                     raw = await self._send(method, url, params, content)
             except ImpatientError:
                 break
@@ -160,13 +166,16 @@ class Site:
                 raise word_error(url, f"answered {problem}. {_advise(method, raw.status)}", error)
             if method == "POST" and raw.status != 429 and not raw.is_unsent:
                 raise word_error(url, f"broke off a write ({problem}), which may have been taken.", UnsettledError)
-            wait_s = 0.0 if raw.status in BUSY else backoff_s(tries, self._rng)  # the valve waits out the busy ones
-            patience_s -= waited_s + wait_s
-            if tries < _ATTEMPTS and patience_s >= 0:
+            failures += raw.status != 429
+            deadline_s = min(deadline_s, loop.time() + self._give_up_s)
+            wait_s = 0.0 if raw.status in BUSY else backoff_s(failures, self._rng)  # the valve waits out the busy ones
+            if loop.time() + wait_s > deadline_s:
+                break
+            if failures < _ATTEMPTS:
                 await asyncio.sleep(wait_s)
-        if not tries:
+        if not sent:
             raise word_error(url, f"asks for a longer wait than {self._give_up_s:g} s. Try again later.")
-        raise word_error(url, f"failed {tries} times, last with {problem}. Try again later.")
+        raise word_error(url, f"failed {sent} times, last with {problem}. Try again later.")
 
     async def _send(self, method: str, url: str, params: Params | None, content: Any) -> _Raw:
         """One answer; redirects of a GET are followed where they stay on the site."""
@@ -181,7 +190,14 @@ class Site:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         request = self._http.stream(
-            method, url, params=params, json=content, auth=self._auth, timeout=None, follow_redirects=False
+            method,
+            url,
+            params=params,
+            json=content,
+            auth=self._auth,
+            headers={"accept": "application/json", "accept-encoding": "gzip, deflate"},
+            timeout=None,
+            follow_redirects=False,
         )
         try:
             async with asyncio.timeout(self._timeout_s), request as response:
@@ -210,6 +226,22 @@ class Site:
         )
 
 
+async def read_labels_of(
+    pages: Sequence[Page], read: Callable[[str], Awaitable[tuple[str, ...]]], ids: Container[str] | None = None
+) -> list[Page]:
+    """The pages with their labels, which `read(page_id)` gives, side by side; only those of `ids` if that is given."""
+
+    async def label(page: Page) -> Page:
+        return replace(page, labels=await read(page.id)) if ids is None or page.id in ids else page
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(label(page)) for page in pages]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
 def _absent(labels: Sequence[str], stated: Sequence[str]) -> list[str]:
     """Those of `labels` that are not stated; servers write them in lower case."""
     there = {name.casefold() for name in stated}
@@ -218,6 +250,8 @@ def _absent(labels: Sequence[str], stated: Sequence[str]) -> list[str]:
 
 async def _read_body(response: httpx.Response) -> bytes | None:
     """The body, or None where it is larger than is read."""
+    if response.headers.get("content-encoding", "identity").strip().lower() not in _ENCODINGS:
+        raise httpx.DecodingError("not an encoding that was asked for")
     chunks, size = list[bytes](), 0
     async for chunk in response.aiter_bytes():
         size += len(chunk)

@@ -206,3 +206,20 @@ def test_site_that_asks_for_an_hour_is_given_up_in_time() -> None:
 
 async def _busy() -> Response:
     return Response(status_code=429, headers={"retry-after": "3600"})
+
+
+def test_link_header_leads_on_where_the_body_does_not() -> None:
+    link = {"link": '</wiki/api/v2/spaces/7/pages?cursor=b>; rel="next", <http://twin/wiki>; rel="base"'}
+    more = JSONResponse({"results": [PAGE]}, headers=link)
+    listings, _ = read(replying(SPACES, more, {"results": [PAGE | {"id": "1001"}]}))
+    assert [page.id for listing in listings for page in listing] == ["1000", "1001"]
+
+
+def test_archived_page_is_left_out_even_if_the_site_lists_it() -> None:
+    listings, _ = read(replying(SPACES, {"results": [PAGE, PAGE | {"id": "1", "status": "archived"}]}))
+    assert [page.id for page in listings[0]] == ["1000"]
+
+
+def test_space_of_another_key_is_not_taken_for_the_one_that_was_asked() -> None:
+    with pytest.raises(ConfluenceError, match="'TINY'"):
+        read(replying({"results": [{"id": 7, "key": "OTHER"}]}))
