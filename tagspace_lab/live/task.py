@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.pipeline.journal import PageEnd
+from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.records import Status
+from tagspace_lab.settings import Settings
 
 __all__ = ["MODES", "Mode", "Request", "read_names", "result_dict"]
 
@@ -36,6 +38,10 @@ class Request:
             raise InputError(f"mode is {self.mode!r}; allowed: {' or '.join(MODES)}")
         if self.apply and self.mode == "suggest":
             raise InputError("mode 'suggest' never writes labels: leave --apply out, or use mode 'add'")
+
+    def rules(self, settings: Settings) -> LabelRules:
+        """Which labels may be given."""
+        return LabelRules(self.labels, settings.max_labels, closed=self.mode == "add")
 
     def to_dict(self) -> dict[str, Any]:
         """For the journal: everything that a resumed task needs."""

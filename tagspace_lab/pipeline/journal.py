@@ -215,13 +215,12 @@ class Journal:
     def _tasks(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Task]:
         columns = "id, space, site, state, started_s, ended_s, total, request, counters, result"
         for row in self._read(f"select {columns} from tasks {where}", parameters):  # noqa: S608 - our own words
-            task_id, space, site, state, *times, request, counters, result = row
-            found = TaskState(state)
-            if found in (TaskState.RUNNING, TaskState.QUEUED) and not self._is_held(task_id):
-                found = TaskState.INTERRUPTED
-            yield Task(
-                task_id, space, site, found, *times, json.loads(request), json.loads(counters), json.loads(result)
-            )
+            task_id, space, site, written, started_s, ended_s, total, *documents = row
+            state = TaskState(written)
+            if state in (TaskState.RUNNING, TaskState.QUEUED) and not self._is_held(task_id):
+                state = TaskState.INTERRUPTED
+            request, counters, result = map(json.loads, documents)
+            yield Task(task_id, space, site, state, started_s, ended_s, total, request, counters, result)
 
     def _prepare(self) -> None:
         with self._translated():

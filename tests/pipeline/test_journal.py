@@ -46,7 +46,8 @@ def test_a_task_is_kept_with_all_that_was_told_of_it(path: Path, journal: Journa
         assert task.request == {"apply": True}
         assert other.answers("DOCS-1") == {"key": ("alpha", "beta")}
         assert other.pages("DOCS-1") == {"1001": END}
-        assert other.pages("DOCS-2") == other.answers("DOCS-2") == {}
+        assert not other.pages("DOCS-2")
+        assert not other.answers("DOCS-2")
         assert other.task("DOCS-2") is None
 
 
