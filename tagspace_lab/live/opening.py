@@ -77,8 +77,12 @@ def open_confluence(
     wall_clock: Callable[[], float],
     *,
     give_up_s: float = 300.0,
+    with_labels: bool = False,
 ) -> Confluence:
-    """The client for the wiki that the connections name. Raises SettingsError where address or token are not told."""
+    """The client for the wiki that the connections name. Raises SettingsError where address or token are not told.
+
+    `with_labels`: listed pages have their labels, which costs a request a page on Cloud.
+    """
     if not connections.confluence_url:
         raise SettingsError(
             "CONFLUENCE_URL is not set; set it to the wiki's address, as in https://example.atlassian.net"
@@ -95,6 +99,7 @@ def open_confluence(
         rng=rng,
         wall_clock=wall_clock,
         give_up_s=give_up_s,
+        with_labels=with_labels,
     )
 
 
