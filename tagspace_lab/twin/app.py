@@ -28,7 +28,8 @@ def build_app(
 ) -> Starlette:
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
-    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
+    Routes: `/v1/...` (provider; also `/openai/v1/...` and `/openai/deployments/NAME/...`, as Azure names them),
+    `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
     time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """
@@ -44,6 +45,8 @@ def build_app(
     app = Starlette(
         routes=[
             *provider.routes("/v1"),
+            *provider.routes("/openai/v1"),
+            *provider.routes("/openai/deployments/{deployment}"),
             *(fallback.routes("/fallback/v1") if fallback else []),
             *confluence.routes("/wiki"),
         ]
