@@ -128,7 +128,8 @@ class _Client:
         stop.cancel()
 
     async def _tag(self, router: Router, number: int) -> None:
-        self.taggings.extend(await router.tag(_make_batch(number, self.regime.tokens[number])))
+        async for taggings in router.tag(_make_batch(number, self.regime.tokens[number])):
+            self.taggings.extend(taggings)
 
     def _make_router(self, model: Model, most_attempts: int) -> Router:
         def record(attempt: Attempt) -> None:

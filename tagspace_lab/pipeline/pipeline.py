@@ -1,9 +1,9 @@
 """The map: how a space flows through the stages. Read this first.
 
     listings -> pages -> texts -> cache -> batches -> router (throttle, provider) -> taggings -> results
-       _list          `------- _feed -------'           `-------------- _work --------------'
+       _list          `------- _feed -------'           `-------- _work --------'    `- _deliver -'
 
-Three kinds of task in one TaskGroup, joined by bounded queues, so that a slow provider slows the listing
+Four kinds of task in one TaskGroup, joined by bounded queues, so that a slow provider slows the listing
 down and no more than a few listings of texts are held: what grows with the space is a line a page.
 Every page that is listed comes out exactly once.
 """
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
+from tagspace_lab.pipeline.marks import tell_end
 from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
 from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
@@ -27,10 +29,14 @@ from tagspace_lab.policy.text import cut, estimate_tokens, page_text
 from tagspace_lab.records import Attempt, Batch, Page, Rates, Status, Tagging, Text
 from tagspace_lab.settings import Settings
 
-__all__ = ["PageSource", "Pipeline", "RunResult"]
+__all__ = ["Deliver", "PageSource", "Pipeline", "RunResult"]
+
+Deliver = Callable[[Tagging], Awaitable[Tagging]]
+"""What is done with a page's tagging before it counts (labels written, say); gives what became of the page."""
 
 _STOP_POLL_S = 0.25
-_logger = logging.getLogger(__name__)
+_DELIVERERS = 4
+_logger = logging.getLogger("tagspace_lab.pipeline.router")
 
 
 class PageSource(Protocol):
@@ -77,7 +83,8 @@ class Pipeline:
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
     remember texts between runs). A page of whose title and text `is_suspect` is true travels alone, so that no other
-    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand.
+    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand. Four
+    pages at a time go through `deliver`, where one is given; it must not raise for what happens to a single page.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Pipeline:
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self._source = source
         self._router = router
@@ -108,16 +116,18 @@ class Pipeline:
         self._total = total
         self._on_progress = on_progress
         self._check_stop = check_stop
+        self._deliver = deliver
         self._ended = False
         self._listed_all = False
         self._listing: asyncio.Timeout | None = None
         self._seen: set[str] = set()
         self._pages: asyncio.Queue[list[Page] | None] = asyncio.Queue(1)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(settings.max_ai_concurrency)
+        self._taggings: asyncio.Queue[Tagging | None] = asyncio.Queue(_DELIVERERS)
 
     async def run(self, space_key: str) -> RunResult:
         """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
-        self._router.began_s = asyncio.get_running_loop().time()
+        self._router.begin(self._result.task_id)
         try:
             await self._run_stages(space_key)
         except ExceptionGroup as group:
@@ -129,11 +139,18 @@ class Pipeline:
             watches = [group.create_task(self._watch_failures())]
             if self._check_stop is not None:
                 watches.append(group.create_task(self._watch_stop(self._check_stop)))
-            async with asyncio.TaskGroup() as stages:
-                stages.create_task(self._list(space_key))
-                stages.create_task(self._feed())
-                for _ in range(self._settings.max_ai_concurrency):
-                    stages.create_task(self._work())
+            async with asyncio.TaskGroup() as last_stage:
+                if self._deliver is not None:
+                    for _ in range(_DELIVERERS):
+                        last_stage.create_task(self._deliver_pages(self._deliver))
+                async with asyncio.TaskGroup() as stages:
+                    stages.create_task(self._list(space_key))
+                    stages.create_task(self._feed())
+                    for _ in range(self._settings.max_ai_concurrency):
+                        stages.create_task(self._work())
+                if self._deliver is not None:
+                    for _ in range(_DELIVERERS):
+                        await self._taggings.put(None)
             for watch in watches:
                 watch.cancel()
 
@@ -169,28 +186,28 @@ class Pipeline:
         packer = Packer(self._settings.batch_size, self._settings.batch_tokens)
         while (pages := await self._pages.get()) is not None:
             for page in pages:
-                if (text := self._prepare(page)) is not None:
-                    for batch in self._pack(packer, text):
+                prepared = self._prepare(page)
+                if isinstance(prepared, Tagging):
+                    await self._hand_on(prepared)
+                elif prepared is not None:
+                    for batch in self._pack(packer, prepared):
                         await self._batches.put(batch)
         for batch in packer.flush():
             await self._batches.put(batch)
         for _ in range(self._settings.max_ai_concurrency):
             await self._batches.put(None)
 
-    def _prepare(self, page: Page) -> Text | None:
-        """The text to ask about; None where the page ended without a question or waits for an equal one."""
+    def _prepare(self, page: Page) -> Text | Tagging | None:
+        """The text to ask about, or the page's end if there is nothing to ask; None where it waits for an equal one."""
         body = cut(self._read_text(page.body), self._settings.page_tokens)
         if not body:
-            self._finish(Tagging(page.id, Status.SKIPPED, reason="the page has no text"))
-            return None
+            return Tagging(page.id, Status.SKIPPED, reason="the page has no text")
         key = text_key(page.title, body, self._rules, self._model_name)
         text = Text(page.id, page.title, body, estimate_tokens(body), key, page.version)
         claim = self._cache.claim(text)
         if claim == ASK:
             return text
-        if claim != SHARED:
-            self._finish(Tagging(page.id, Status.CACHED, tuple(claim)))
-        return None
+        return None if claim == SHARED else Tagging(page.id, Status.CACHED, tuple(claim))
 
     def _pack(self, packer: Packer, text: Text) -> Iterable[Batch]:
         """The batches that are ready now that `text` is here."""
@@ -202,9 +219,21 @@ class Pipeline:
     async def _work(self) -> None:
         while (batch := await self._batches.get()) is not None:
             texts = {text.page_id: text for text in batch.texts}
-            for tagging in await self._router.tag(batch):
-                for settled in self._cache.settle(texts[tagging.page_id], tagging):
-                    self._finish(settled)
+            async for taggings in self._router.tag(batch):
+                # What was paid for is kept before anything else is waited for.
+                settled = [self._cache.settle(texts[tagging.page_id], tagging) for tagging in taggings]
+                for tagging in chain.from_iterable(settled):
+                    await self._hand_on(tagging)
+
+    async def _hand_on(self, tagging: Tagging) -> None:
+        if self._deliver is None:
+            self._finish(tagging)
+        else:
+            await self._taggings.put(tagging)
+
+    async def _deliver_pages(self, deliver: Deliver) -> None:
+        while (tagging := await self._taggings.get()) is not None:
+            self._finish(await deliver(tagging))
 
     async def _watch_failures(self) -> None:
         """End the run when nothing has succeeded for the give-up time."""
@@ -235,8 +264,7 @@ class Pipeline:
 
     def _close(self) -> RunResult:
         result = self._result
-        if result.broke_off and not result.results:
-            raise ConfluenceError(result.broke_off)
+        is_unread = bool(result.broke_off) and not result.results
         if not self._listed_all and not result.broke_off:
             result.broke_off = "the run ended before the listing did: there may be more pages"
         result.makespan_s = asyncio.get_running_loop().time() - self._router.began_s
@@ -246,6 +274,9 @@ class Pipeline:
         whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)
         result.cache_stats = self._cache.stats
+        tell_end(result)
+        if is_unread:
+            raise ConfluenceError(result.broke_off)
         return result
 
 

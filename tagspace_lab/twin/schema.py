@@ -209,6 +209,8 @@ class Confluence(Table):
     """Capacity of the bucket of requests. Left out: what one second allows, at least 1."""
     retry_after: bool = True
     """A 429 carries Retry-After."""
+    anonymous: bool = False
+    """Anybody may look: a wrong token or none gets a 200 and sees an empty wiki, not a 401."""
 
 
 class Quality(Table):
@@ -266,4 +268,6 @@ class Scenario(Table):
         """SHA-256 over the canonical JSON of all that acts: neither the name nor the words about it change the hash."""
         silent = {"name", "description", "source"} | ({"injection"} if self.injection is None else set())
         content = self.model_dump(mode="json", exclude=silent)
+        if not self.confluence.anonymous:
+            del content["confluence"]["anonymous"]  # younger than many a hash that was written down
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

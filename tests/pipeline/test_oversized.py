@@ -72,8 +72,8 @@ class Run:
 
         async def work() -> None:
             while todo:
-                for tagging in await router.tag(todo.pop()):
-                    self.taggings[tagging.page_id] = tagging
+                async for taggings in router.tag(todo.pop()):
+                    self.taggings |= {tagging.page_id: tagging for tagging in taggings}
 
         async def watch() -> None:
             while (left_s := 300.0 - router.failing_s(asyncio.get_running_loop().time())) > 1e-6:

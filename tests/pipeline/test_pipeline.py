@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tagspace_lab.clients.stores import MemoryStore
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.lab.world import World
-from tagspace_lab.pipeline.pipeline import RunResult
+from tagspace_lab.pipeline.pipeline import Deliver, RunResult
 from tagspace_lab.policy.limits import LIMITERS
-from tagspace_lab.records import Outcome, Page, Reply, Status
+from tagspace_lab.records import Outcome, Page, Reply, Status, Tagging
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.clock import run_virtual
 from tests.fakes import (
@@ -71,6 +71,15 @@ WEATHER: dict[str, Any] = {
 }
 
 
+def deliver_to(shelf: list[Tagging], takes_s: float) -> Deliver:
+    async def deliver(tagging: Tagging) -> Tagging:
+        await asyncio.sleep(takes_s)
+        shelf.append(tagging)
+        return tagging
+
+    return deliver
+
+
 def weather(*kinds: str) -> ScriptedModel:
     """The given kinds of reply in turn, over and over."""
     return ScriptedModel(lambda page_ids, number: WEATHER[kinds[number % len(kinds)]](page_ids))
@@ -88,6 +97,7 @@ kinds = st.lists(st.sampled_from([*["good"] * 8, *WEATHER]), min_size=1, max_siz
     st.sampled_from(["cooling", "any-error", "never"]),
     st.sampled_from([1, 3, 7]),
     st.sampled_from([None, 0.0, 0.9, 3.3, 20.0]),
+    st.sampled_from([None, 0.0, 0.4]),
 )
 def test_every_page_comes_out_once_in_all_weathers(
     primary: list[str],
@@ -97,8 +107,10 @@ def test_every_page_comes_out_once_in_all_weathers(
     fallback: Any,
     batch: int,
     stop_s: float | None,
+    delivery_s: float | None,
 ) -> None:
     settings = Settings(throttle=throttle, fallback=fallback, batch_size=batch, give_up_s=60.0)
+    delivered: list[Tagging] = []
     calls: list[tuple[int, int]] = []
     result = Job(
         make_pages(pages),
@@ -109,9 +121,11 @@ def test_every_page_comes_out_once_in_all_weathers(
         options={
             "on_progress": lambda done, total: calls.append((done, total)),
             "check_stop": None if stop_s is None else lambda: asyncio.get_running_loop().time() >= stop_s,
+            "deliver": None if delivery_s is None else deliver_to(delivered, delivery_s),
         },
     ).run()
     check_books(result, result.processed)
+    assert delivery_s is None or sorted(delivered, key=id) == sorted(result.results, key=id)
     assert result.processed == pages or stop_s is not None
     assert [done for done, _ in calls] == list(range(1, result.processed + 1))
     assert all(done <= total for done, total in calls)
@@ -377,3 +391,24 @@ def test_run_that_ends_before_its_listing_says_so() -> None:
     result = job.run()
     assert result.processed < 100
     assert "ended before the listing did" in result.broke_off
+
+
+def test_answers_are_kept_before_any_page_is_delivered() -> None:
+    store = MemoryStore(1000)
+    kept: list[int] = []
+
+    async def deliver(tagging: Tagging) -> Tagging:
+        kept.append(len(store))
+        await asyncio.sleep(60.0)
+        return tagging
+
+    result = Job(make_pages(10), store=store, options={"deliver": deliver}).run()
+    assert check_books(result, 10) == {Status.TAGGED: 10}
+    assert min(kept) >= 5, "a page was delivered before its neighbours' answers were kept"
+
+
+def test_what_delivery_makes_of_a_page_counts() -> None:
+    async def refuse(tagging: Tagging) -> Tagging:
+        return Tagging(tagging.page_id, Status.ERROR, reason="no right to write")
+
+    assert check_books(Job(make_pages(3), options={"deliver": refuse}).run(), 3) == {Status.ERROR: 3}

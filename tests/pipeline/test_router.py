@@ -55,7 +55,7 @@ class Desk:
             router = self.make()
             if meanwhile:
                 asyncio.get_running_loop().call_later(at_s, meanwhile, router)
-            done = await asyncio.gather(*(router.tag(BATCH) for _ in range(at_once)))
+            done = await asyncio.gather(*(collect(router) for _ in range(at_once)))
             self.took_s = asyncio.get_running_loop().time()
             return [tagging for taggings in done for tagging in taggings]
 
@@ -67,6 +67,10 @@ class Desk:
     @property
     def went_to(self) -> list[str]:
         return [attempt.provider for attempt in self.attempts]
+
+
+async def collect(router: Router) -> list[Tagging]:
+    return [tagging async for taggings in router.tag(BATCH) for tagging in taggings]
 
 
 def statuses(taggings: list[Tagging]) -> set[Status]:
@@ -269,12 +273,12 @@ def test_cancelled_call_hands_its_slot_back() -> None:
 
     async def main() -> None:
         router = desk.make()
-        task = asyncio.ensure_future(router.tag(BATCH))
+        task = asyncio.ensure_future(collect(router))
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        assert len(await router.tag(BATCH)) == 4
+        assert len(await collect(router)) == 4
 
     run_virtual(main)
     assert [attempt.outcome for attempt in desk.attempts] == [Outcome.OK]

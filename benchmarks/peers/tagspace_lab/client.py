@@ -33,8 +33,11 @@ async def main(job: Job) -> int:
             record=attempts.append,
         )
         batches = [Batch((_text(index),)) for index in range(job.calls)]
-        ended = await asyncio.gather(*(router.tag(batch) for batch in batches))
-    return sum(tagging.status is Status.TAGGED for taggings in ended for tagging in taggings)
+        return sum(await asyncio.gather(*(_count_tagged(router, batch) for batch in batches)))
+
+
+async def _count_tagged(router: Router, batch: Batch) -> int:
+    return sum([tagging.status is Status.TAGGED async for taggings in router.tag(batch) for tagging in taggings])
 
 
 def _text(index: int) -> Text:

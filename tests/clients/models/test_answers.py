@@ -97,7 +97,9 @@ def test_thinking_blocks_and_several_texts_of_anthropic_are_told_apart(anthropic
 
 
 def test_stream_that_nobody_asked_for_is_read(openai_asker: Asker) -> None:
-    chunks = [{"choices": [{"delta": {"content": ANSWER[at : at + 7]}}]} for at in range(0, len(ANSWER), 7)]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"content": ANSWER[at : at + 7]}}]} for at in range(0, len(ANSWER), 7)
+    ]
     chunks += [{"choices": [{"delta": {}, "finish_reason": "length"}]}, {"choices": [], "usage": USAGE}]
     lines = b": hello\n\n" + b"".join(b"data: %s\r\n\r\n" % json.dumps(each).encode() for each in chunks)
     (reply,) = openai_asker.ask(Server(lambda body: (200, lines + b"data: [DONE]\n\n")).app)
