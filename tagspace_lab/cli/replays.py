@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from tagspace_lab.cli.screen import is_watched, print_frame, print_json, say
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.report import Report
+    from tagspace_lab.pipeline.traces import TraceWriter
 
 __all__ = ["commands"]
 
@@ -24,6 +26,7 @@ commands = typer.Typer()
         "tagspace-lab replay medium --scenario openai-tier1",
         "tagspace-lab replay docs.jsonl.gz --scenario mine.toml --profile tuned.env",
         "tagspace-lab replay large --scenario blind-bucket --keep-rates learned.env",
+        "tagspace-lab replay medium --scenario blind-bucket --trace run.jsonl",
         "tagspace-lab replay small --json | jq '.runs[].makespan_s'",
     )
 )
@@ -42,6 +45,10 @@ def replay(
     keep_rates: Annotated[
         Path | None,
         typer.Option("--keep-rates", metavar="FILE.env", help="Write a profile with the rates that were learned."),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Append every attempt to a trace, for `calibrate`."),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -76,16 +83,18 @@ def replay(
 
     if keep_rates:
         check_writable(keep_rates, force=force)
-    report = run(
-        space,
-        scenario,
-        profile,
-        runs=runs,
-        seed=seed,
-        baseline=baseline,
-        wall_clock=wall_clock,
-        progress=is_watched(),
-    )
+    with recorder(trace) as record:
+        report = run(
+            space,
+            scenario,
+            profile,
+            runs=runs,
+            seed=seed,
+            baseline=baseline,
+            wall_clock=wall_clock,
+            progress=is_watched(),
+            trace=record,
+        )
     if as_json:
         print_json(report.to_dict())
     else:
@@ -96,6 +105,13 @@ def replay(
     if report.failed:
         say("A page ended as an error, or the space was not listed to its end: exit code 1.")
         raise typer.Exit(FAILED)
+
+
+def recorder(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
+    """The trace that a run is appended to, where one is wanted."""
+    from tagspace_lab.pipeline.traces import TraceWriter
+
+    return nullcontext() if path is None else TraceWriter(path)
 
 
 def _show(report: Report) -> None:

@@ -16,6 +16,7 @@ from tagspace_lab.lab.snapshots import load_space
 from tagspace_lab.lab.world import TextMemo, World
 from tagspace_lab.lab.yardstick import bound_run, micro_f1
 from tagspace_lab.pipeline.pipeline import RunResult
+from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.records import Space
 from tagspace_lab.settings import Settings
@@ -40,13 +41,15 @@ def replay(
     wall_clock: bool = False,
     progress: bool = True,
     check_stop: Callable[[], bool] | None = None,
+    trace: TraceWriter | None = None,
 ) -> Report:
     """Tag `space` in the twin `runs` times, each run after one more day of its edits, with one cache for all.
 
     `space` is a shipped name, a snapshot file or a Space; `scenario` a shipped name, a TOML file or a
     Scenario; `settings` a profile by name or file (default: today's). `baseline` replays the way of
     before instead: one page a call, no cache, a fixed concurrency of 6, the fallback after any error.
-    `wall_clock` runs over real sockets in real time. Raises InputError for what cannot be read.
+    `wall_clock` runs over real sockets in real time; `trace` records every run. Raises InputError for what
+    cannot be read.
     """
     if runs < 1:
         raise InputError(f"runs is {runs}: replay at least one run.")
@@ -68,6 +71,7 @@ def replay(
                 wall_clock=wall_clock,
                 on_progress=advance,
                 check_stop=check_stop,
+                trace=trace,
             )
         )
     return Report(
@@ -124,6 +128,7 @@ def _passes(
     wall_clock: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     check_stop: Callable[[], bool] | None = None,
+    trace: TraceWriter | None = None,
 ) -> Iterator[tuple[RunSummary, RunResult]]:
     store = MemoryStore(settings.cache_size)
     rules = LabelRules(world.space.vocabulary, settings.max_labels)
@@ -138,6 +143,7 @@ def _passes(
             on_progress=on_progress,
             check_stop=check_stop,
             on_epoch=epochs_s.append,
+            trace=trace,
         )
         bounds = bound_run(result, world.scenario, settings, rules, epochs_s[0])
         yield summarise_run(day + 1, result, bounds, micro_f1(result, world.space)), result

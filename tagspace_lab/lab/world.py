@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import httpx
@@ -29,10 +30,12 @@ from tagspace_lab.pipeline.cache import ResultCache
 from tagspace_lab.pipeline.pipeline import Pipeline, RunResult
 from tagspace_lab.pipeline.router import Endpoint, Router
 from tagspace_lab.pipeline.throttle import Throttle
+from tagspace_lab.pipeline.traces import TraceWriter
+from tagspace_lab.policy.isolation import addresses_model
 from tagspace_lab.policy.limits import make_limiter
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import page_text
-from tagspace_lab.records import Space
+from tagspace_lab.records import Attempt, Space
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.app import EPOCH_S, build_app
 from tagspace_lab.twin.clock import run_virtual
@@ -44,6 +47,8 @@ _MODEL_NAME = "twin"
 _KEY = "twin"  # the twin wants a key, and takes any
 
 T = TypeVar("T")
+
+_is_suspect = lru_cache(maxsize=4096)(addresses_model)  # the same pages are replayed again and again
 
 
 class TextMemo:
@@ -87,20 +92,27 @@ class World:
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
         on_epoch: Callable[[float], None] | None = None,
+        trace: TraceWriter | None = None,
+        epoch_s: float = EPOCH_S,
     ) -> RunResult:
         """One pass of the job over the space as it was on `day`. `store`: the cache; None runs without one.
 
-        `on_epoch` is told afterwards what the wall clock said at the first request.
+        `on_epoch` is told afterwards what the wall clock said at the first request; `trace` records the run.
+        In virtual time the wall clock says `epoch_s` at the start.
         """
 
-        def job(http: httpx.AsyncClient, base_url: str, clock: Callable[[], float]) -> Coroutine[Any, Any, RunResult]:
-            wiring = _Wiring(self, settings, day, http, base_url, clock)
-            return wiring.pipeline(store, read_text, on_progress, check_stop).run(self.space.key)
+        async def job(http: httpx.AsyncClient, base_url: str, clock: Callable[[], float]) -> RunResult:
+            wiring = _Wiring(self, settings, day, http, base_url, clock, trace)
+            wiring.begin_trace()
+            result = await wiring.pipeline(store, read_text, on_progress, check_stop).run(self.space.key)
+            if trace is not None:
+                trace.end(result)
+            return result
 
         app = build_app(
-            self.scenario, self.space, seed=self.seed, day=day, wall_clock=time.time if wall_clock else lambda: EPOCH_S
+            self.scenario, self.space, seed=self.seed, day=day, wall_clock=time.time if wall_clock else lambda: epoch_s
         )
-        result = _on_the_wall_clock(app, job) if wall_clock else _in_virtual_time(app, job)
+        result = _on_the_wall_clock(app, job) if wall_clock else _in_virtual_time(app, job, epoch_s)
         if on_epoch:
             on_epoch(app.state.elapsed_s.epoch_s)
         return result
@@ -119,6 +131,21 @@ class _Wiring:
     http: httpx.AsyncClient
     base_url: str
     clock: Callable[[], float]
+    trace: TraceWriter | None
+
+    def begin_trace(self) -> None:
+        if self.trace is not None:
+            space, models = self.world.space, {"primary": _MODEL_NAME}
+            if self.world.scenario.fallback:
+                models["fallback"] = _MODEL_NAME
+            self.trace.begin(
+                space=space.name,
+                pages=len(space),
+                settings=self.settings,
+                rules=self._rules(),
+                models=models,
+                began_wall_s=self.clock(),
+            )
 
     def pipeline(
         self,
@@ -128,7 +155,7 @@ class _Wiring:
         check_stop: Callable[[], bool] | None,
     ) -> Pipeline:
         space, settings = self.world.space, self.settings
-        rules = LabelRules(space.vocabulary, settings.max_labels)
+        rules = self._rules()
         result = RunResult(task_id=f"{space.key}-{self.world.seed}-{self.day}")
         fallback = self.world.scenario.fallback
         router = Router(
@@ -137,7 +164,7 @@ class _Wiring:
             settings=settings,
             rules=rules,
             rng=self._rng("router"),
-            record=result.attempts.append,
+            record=self._recorder(result),
         )
         return Pipeline(
             self._confluence(),
@@ -148,10 +175,25 @@ class _Wiring:
             model_name=_MODEL_NAME,
             result=result,
             read_text=read_text,
+            is_suspect=_is_suspect,
             total=len(space),
             on_progress=on_progress,
             check_stop=check_stop,
         )
+
+    def _rules(self) -> LabelRules:
+        return LabelRules(self.world.space.vocabulary, self.settings.max_labels)
+
+    def _recorder(self, result: RunResult) -> Callable[[Attempt], None]:
+        trace = self.trace
+        if trace is None:
+            return result.attempts.append
+
+        def record(attempt: Attempt) -> None:
+            result.attempts.append(attempt)
+            trace(attempt)
+
+        return record
 
     def _confluence(self) -> ConfluenceCloud:
         auth = httpx.BasicAuth("twin", _KEY)
@@ -197,11 +239,11 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
         listener.close()
 
 
-def _in_virtual_time(app: Starlette, job: _Job) -> RunResult:
+def _in_virtual_time(app: Starlette, job: _Job, epoch_s: float) -> RunResult:
     async def main() -> RunResult:
         loop = asyncio.get_running_loop()
         async with open_http(httpx.ASGITransport(app)) as http:
-            return await job(http, "http://twin", lambda: EPOCH_S + loop.time())
+            return await job(http, "http://twin", lambda: epoch_s + loop.time())
 
     return run_virtual(main)
 

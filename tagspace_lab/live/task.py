@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.pipeline.journal import PageEnd
+from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.records import Status
+from tagspace_lab.settings import Settings
 
-__all__ = ["MODES", "Mode", "Request", "result_dict"]
+__all__ = ["MODES", "Mode", "Request", "read_names", "result_dict"]
 
 Mode = Literal["add", "suggest"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -36,6 +39,10 @@ class Request:
         if self.apply and self.mode == "suggest":
             raise InputError("mode 'suggest' never writes labels: leave --apply out, or use mode 'add'")
 
+    def rules(self, settings: Settings) -> LabelRules:
+        """Which labels may be given."""
+        return LabelRules(self.labels, settings.max_labels, closed=self.mode == "add")
+
     def to_dict(self) -> dict[str, Any]:
         """For the journal: everything that a resumed task needs."""
         pages = None if self.pages is None else sorted(self.pages)
@@ -51,6 +58,24 @@ class Request:
             pages=None if pages is None else frozenset(pages),
             labels=tuple(document["labels"]),
         )
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names in a file, one a line, each once; empty lines and those that begin with # do not count.
+
+    Raises InputError where the file cannot be read or names nothing.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; name a file with one name a line") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    stripped = (line.strip() for line in lines)
+    names = tuple(dict.fromkeys(name for name in stripped if name and not name.startswith("#")))
+    if not names:
+        raise InputError(f"{path} names nothing; write one name a line, or leave the option out")
+    return names
 
 
 def result_dict(

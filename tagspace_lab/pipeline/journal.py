@@ -146,6 +146,10 @@ class Journal:
         self._write("update tasks set state = ?, ended_s = null where id = ?", (TaskState.RUNNING, task_id))
         return task
 
+    def holds(self, task_id: str) -> bool:
+        """Whether this process runs the task."""
+        return task_id in self._locks
+
     def note(self, task_id: str, *, total: int, counters: Mapping[str, Any]) -> None:
         """The task's size and counters as they are now."""
         self._write("update tasks set total = ?, counters = ? where id = ?", (total, json.dumps(counters), task_id))
@@ -211,13 +215,12 @@ class Journal:
     def _tasks(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Task]:
         columns = "id, space, site, state, started_s, ended_s, total, request, counters, result"
         for row in self._read(f"select {columns} from tasks {where}", parameters):  # noqa: S608 - our own words
-            task_id, space, site, state, *times, request, counters, result = row
-            found = TaskState(state)
-            if found in (TaskState.RUNNING, TaskState.QUEUED) and not self._is_held(task_id):
-                found = TaskState.INTERRUPTED
-            yield Task(
-                task_id, space, site, found, *times, json.loads(request), json.loads(counters), json.loads(result)
-            )
+            task_id, space, site, written, started_s, ended_s, total, *documents = row
+            state = TaskState(written)
+            if state in (TaskState.RUNNING, TaskState.QUEUED) and not self._is_held(task_id):
+                state = TaskState.INTERRUPTED
+            request, counters, result = map(json.loads, documents)
+            yield Task(task_id, space, site, state, started_s, ended_s, total, request, counters, result)
 
     def _prepare(self) -> None:
         with self._translated():
@@ -270,7 +273,7 @@ class Journal:
             os.close(descriptor)
 
     def _is_held(self, task_id: str) -> bool:
-        if task_id in self._locks:
+        if self.holds(task_id):
             return True
         with suppress(OSError):
             descriptor = os.open(self._lock_path(task_id), os.O_RDWR)
