@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,7 @@ from tagspace_lab.integration.spaces import SpaceRun
 from tagspace_lab.integration.state import ACTIVE_TASKS, TASK_PROGRESS, shared
 from tagspace_lab.live.task import Request, result_dict
 from tagspace_lab.pipeline.journal import PageEnd
+from tagspace_lab.pipeline.labels import Change, LabelWriter
 from tagspace_lab.records import Status, Tagging
 
 __all__ = ["BulkTaggingService"]
@@ -72,9 +74,9 @@ class BulkTaggingService:
         self, space_key: str, page_ids: Iterable[Any] | None, dry_run: bool, name: str, progress: dict[str, Any]
     ) -> dict[str, Any]:
         ids = await self._list(space_key) if page_ids is None else page_ids
-        labels = _Labels(self._confluence, is_dry=dry_run)
-        run = SpaceRun(shared(), self._confluence, self._agent, ids, deliver=labels.deliver)
-        labels.ids = run.pages.ids
+        delivery = _Delivery(self._confluence, is_dry=dry_run)
+        run = SpaceRun(shared(), self._confluence, self._agent, ids, deliver=delivery.deliver)
+        delivery.ids = run.pages.ids
         progress["total"] = len(run.pages.ids)
 
         def on_progress(processed: int, total: int) -> None:
@@ -83,7 +85,7 @@ class BulkTaggingService:
 
         await run.run(name, on_progress, lambda: not ACTIVE_TASKS.get(name, True))
         ends = [
-            labels.end(tagging, run.pages.titles.get(tagging.page_id, ""))
+            delivery.end(tagging, run.pages.titles.get(tagging.page_id, ""))
             for tagging in run.taggings
             if tagging.status is not Status.STOPPED
         ]
@@ -110,42 +112,61 @@ class BulkTaggingService:
         return [_page_id(entry) for entry in found or ()]
 
 
-class _Labels:
-    """What the pages had and get, and the writing of it."""
+class _HostLabels:
+    """The labels of a host's pages, by the ids that the host gave."""
+
+    def __init__(self, confluence: Any, ids: Mapping[str, Any]) -> None:
+        self._confluence = confluence
+        self._ids = ids
+
+    async def labels(self, page_id: str) -> tuple[str, ...]:
+        get_labels = getattr(self._confluence, "get_labels", None)
+        return _names(await settle(get_labels(self._ids[page_id]), "get_labels()")) if callable(get_labels) else ()
+
+    async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
+        """What the host's client says that the page has then; where it says nothing it is believed."""
+        stated = await settle(self._confluence.add_labels(self._ids[page_id], list(labels)), "add_labels()")
+        return _names(stated) or tuple(labels)
+
+
+class _Delivery:
+    """Labels written page by page, or looked at where the run is dry, and how each page ended."""
 
     def __init__(self, confluence: Any, *, is_dry: bool) -> None:
         self._confluence = confluence
         self._is_dry = is_dry
+        self._changes: dict[str, Change] = {}
         self.ids: dict[str, Any] = {}
-        self._changes: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     async def deliver(self, tagging: Tagging) -> Tagging:
-        """Read the page's labels, add what is missing unless the run is dry; an error where the host's client fails."""
-        if tagging.status not in (Status.TAGGED, Status.CACHED):
+        """An error where the host's client fails, or does not state what was written."""
+        if not tagging.labels:
             return tagging
+        writer = LabelWriter(_HostLabels(self._confluence, self.ids))
         try:
-            existing = await self._read(self.ids[tagging.page_id])
-            added = tuple(label for label in tagging.labels if label not in existing)
-            if added and not self._is_dry:
-                await settle(self._confluence.add_labels(self.ids[tagging.page_id], list(added)), "add_labels()")
+            change = await (writer.preview if self._is_dry else writer.write)(tagging.page_id, tagging.labels)
         except InputError:
             raise
         except Exception as error:  # whatever a host's client raises
-            reason = f"labels: {read_failure(error).message}"
-            return Tagging(tagging.page_id, Status.ERROR, tagging.labels, reason)
-        self._changes[tagging.page_id] = existing, added
+            return replace(tagging, status=Status.ERROR, reason=f"labels: {read_failure(error).message}")
+        self._changes[tagging.page_id] = change
+        if change.missing:
+            reason = f"the wiki does not state what was written: {', '.join(change.missing)}"
+            return replace(tagging, status=Status.ERROR, reason=reason)
         return tagging
 
     def end(self, tagging: Tagging, title: str) -> PageEnd:
-        existing, added = self._changes.get(tagging.page_id, ((), ()))
+        change = self._changes.get(tagging.page_id, Change(tagging.page_id))
+        existing, added = change.existing, change.added
         return PageEnd(tagging.page_id, 1, title, tagging.status, tagging.labels, existing, added, tagging.reason)
 
-    async def _read(self, page_id: Any) -> tuple[str, ...]:
-        get_labels = getattr(self._confluence, "get_labels", None)
-        if not callable(get_labels):
-            return ()
-        found = await settle(get_labels(page_id), "get_labels()")
-        return tuple(str(label.get("name")) if isinstance(label, Mapping) else str(label) for label in found)
+
+def _names(found: Any) -> tuple[str, ...]:
+    """Names of labels: of strings, or of objects with a name, in a list or under `results`."""
+    entries = found.get("results") if isinstance(found, Mapping) else found
+    if not isinstance(entries, list | tuple | set):
+        return ()
+    return tuple(str(entry.get("name")) if isinstance(entry, Mapping) else str(entry) for entry in entries)
 
 
 def _page_id(entry: Any) -> Any:

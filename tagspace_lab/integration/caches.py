@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from tagspace_lab.clients.stores import Entry
 from tagspace_lab.pipeline.cache import CacheStats
 from tagspace_lab.policy.text import normalise
 
@@ -51,12 +52,16 @@ class HostStore:
             self._touch(key)
 
     def get(self, key: str, space: str, run: str) -> tuple[str, ...] | None:
-        found: tuple[str, ...] | None = self.find(key)
-        return found
+        entry: Entry | None = self.find(key)
+        return entry.labels if entry is not None else None
 
-    def put(self, key: str, labels: tuple[str, ...], space: str, run: str) -> bool:
-        self.keep(key, labels)
+    def put(self, key: str, labels: tuple[str, ...], space: str, run: str, version: int = 0) -> bool:
+        self.keep(key, Entry(labels, version, space, run))
         return True
+
+    def look(self, key: str) -> Entry | None:
+        found = self._entries.get(key)
+        return found if isinstance(found, Entry) else None
 
     def end_run(self, space: str, run: str) -> int:
         """Drops nothing: a host's runs are over chosen pages."""

@@ -215,7 +215,7 @@ class SpaceRun:
         return Pipeline(
             self.pages,
             router,
-            ResultCache(state.store, "", self.result.task_id),
+            ResultCache(state.store, "", self.result.task_id, may_drop=False),
             settings=settings,
             rules=self._rules,
             model_name=model.name,

@@ -62,6 +62,27 @@ def test_labels_are_added_once() -> None:
     assert len(wiki.written) == 4
 
 
+@pytest.mark.parametrize(
+    "stated", [None, True, {"status": "ok"}, [], ["alpha", "beta"], {"results": [{"name": "alpha"}, {"name": "beta"}]}]
+)
+def test_what_the_host_s_client_says_of_a_write_is_compared(stated: Any) -> None:
+    class Telling(FullWiki):
+        async def add_labels(self, page_id: Any, labels: list[str]) -> Any:
+            return stated
+
+    assert tag(Telling(1), Agent(), dry_run=False)["errors"] == 0
+
+
+def test_label_that_the_wiki_does_not_state_is_an_error() -> None:
+    class Splitting(FullWiki):
+        async def add_labels(self, page_id: Any, labels: list[str]) -> Any:
+            return ["alpha", "be", "ta"]
+
+    detail = tag(Splitting(1), Agent(), dry_run=False)["details"][0]
+    assert (detail["status"], detail["added"]) == ("error", ["alpha"])
+    assert detail["reason"] == "the wiki does not state what was written: beta"
+
+
 def test_label_that_cannot_be_written_is_the_page_s_error() -> None:
     class ReadOnly(FullWiki):
         async def add_labels(self, page_id: Any, labels: list[str]) -> None:
