@@ -95,7 +95,7 @@ def _open_watch(task: str | None, log: Path | None, env_file: Path | None) -> Wa
 )
 def diagnose(
     document: Annotated[
-        Path, typer.Argument(metavar="REPORT|TRACE", help="What `replay --json` printed, or a recorded trace.")
+        Path, typer.Argument(metavar="REPORT|TRACE", help="What `replay --json` or `tag --json` printed, or a trace.")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.env", help="Write a profile to try.")
@@ -118,8 +118,9 @@ def diagnose(
     from tagspace_lab.operations.diagnose import to_dict, write_proposal
     from tagspace_lab.operations.evidence import read_evidence
     from tagspace_lab.operations.machine import available_bytes
+    from tagspace_lab.settings import load_settings
 
-    evidence = read_evidence(document)
+    evidence = read_evidence(document, load_settings(os.environ))
     findings = find(evidence, available_bytes())
     if output:
         write_proposal(output, evidence, findings, force=force)
