@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 
-from benchmarks import admissions, cache_policies, digitalgov, growth, imports, local_tagger, regimes, replays, wall_clock
+from benchmarks import (
+    admissions,
+    cache_policies,
+    digitalgov,
+    growth,
+    imports,
+    local_tagger,
+    regimes,
+    replays,
+    wall_clock,
+)
 from benchmarks.figures import Figure
 from benchmarks.results import format_table, write_section
 

@@ -72,7 +72,7 @@ def _table(ways: Sequence[_Tagged]) -> str:
 
 def _tag(snapshot: Path, every: int = 1, has_vocabulary: bool = True) -> _Tagged:
     """One run of the pipeline over every so many pages, once all is imported and read."""
-    from tagspace_lab.clients.local import LocalTagger
+    from tagspace_lab.clients.models.local import LocalTagger
     from tagspace_lab.lab.snapshots import load_space
     from tagspace_lab.pipeline.cache import ResultCache
     from tagspace_lab.pipeline.pipeline import Pipeline, RunResult

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagspace_lab.clients.local import LocalTagger
 from tagspace_lab.clients.models import Model
+from tagspace_lab.clients.models.local import LocalTagger
 from tagspace_lab.policy.prompts import LabelRules, build_prompt, parse_answer, prompt_pages
 from tagspace_lab.records import Batch, Cost, Outcome, Page, Reply, Status, Text
 from tagspace_lab.twin.clock import run_virtual
