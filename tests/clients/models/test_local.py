@@ -85,7 +85,7 @@ def test_neighbours_and_their_order_change_nothing(rules: LabelRules) -> None:
 
 def test_answer_is_the_same_in_every_process() -> None:
     script = (
-        "from tests.clients.test_local import CLOSED, OPEN, TEXTS, labels\n"
+        "from tests.clients.models.test_local import CLOSED, OPEN, TEXTS, labels\n"
         "print([labels(rules, **TEXTS) for rules in (CLOSED, OPEN)])"
     )
 
