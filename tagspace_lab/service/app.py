@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from tagspace_lab import __version__
@@ -38,10 +39,12 @@ SpaceKey = Annotated[
 TaskId = Annotated[str, Path(max_length=300)]
 
 _RETRY_AFTER_S = 30
+_MOST_COMPLAINTS = 5
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "the token is missing or wrong"},
     413: {"model": Problem, "description": "the body is too large"},
+    422: {"model": Problem, "description": "the request is not understood"},
 }
 _BUSY: dict[int | str, dict[str, Any]] = {
     502: {"model": Problem, "description": "the wiki or the model gives no answer"},
@@ -210,6 +213,11 @@ def _add_problems(app: FastAPI) -> None:
     async def on_elsewhere(request: Request, error: Exception) -> JSONResponse:
         return _problem(409, "the task runs in another process: stop it there")
 
+    @app.exception_handler(RequestValidationError)
+    async def on_wrong_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Says where and why, and never what was sent: it may be a secret, or nothing that can be written."""
+        return _problem(422, "; ".join(map(_word, error.errors()[:_MOST_COMPLAINTS])))
+
     @app.exception_handler(InputError)
     async def on_wrong_input(request: Request, error: Exception) -> JSONResponse:
         return _problem(422, str(error))
@@ -217,6 +225,13 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(JournalError)
     async def on_lost_journal(request: Request, error: Exception) -> JSONResponse:
         return _problem(503, "the journal cannot be used; see the log of the service")
+
+
+def _word(complaint: dict[str, Any]) -> str:
+    if complaint["loc"] == ("body",):
+        return "the body is no JSON object, or is not sent as Content-Type: application/json"
+    place = ".".join(map(str, complaint["loc"][1:]))
+    return f"{ascii(place)[1:-1][:80]}: {complaint['msg']}"
 
 
 def _problem(

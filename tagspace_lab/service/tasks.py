@@ -172,7 +172,9 @@ class Tasks:
         if task.state in _OPEN:
             return None
         ends = self._journal.pages(task_id).values()
-        request = Request.from_dict(task.request)
+        wanted = task.request
+        pages = None if wanted.get("pages") is None else frozenset[str]()
+        request = Request(task.space, wanted.get("apply", False), wanted.get("mode", "add"), pages)
         skipped = int(task.result.get("skipped_by_whitelist", 0))
         told = result_dict(
             task_id, ends, request=request, total=max(task.total, len(ends)), skipped_by_whitelist=skipped

@@ -3,13 +3,18 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
+from tests.fakes import examples
 from tests.service.taggers import SlowTagger, use
 
 KEYS = "task_id total processed success errors skipped_by_whitelist dry_run mode whitelist_enabled details".split()
@@ -90,6 +95,62 @@ def test_wrong_request_is_refused_in_words(tmp_path: Path, path: str, body: Any)
         response = await client.post(path, json=body)
         assert response.status_code == 422
         assert response.json()["detail"]
+
+    use(tmp_path, main)
+
+
+def test_complaint_says_where_and_not_what(tmp_path: Path) -> None:
+    async def main(client: httpx.AsyncClient) -> None:
+        response = await client.post(TAG, json={"dry_run": "SECRET", "é": "SECRET"})
+        assert response.status_code == 422
+        assert response.json()["detail"] == (
+            "dry_run: Input should be a valid boolean; \\xe9: Extra inputs are not permitted"
+        )
+        response = await client.post(TAG, content=b'{"dry_run": true}')
+        assert response.json()["detail"].endswith("not sent as Content-Type: application/json")
+
+    use(tmp_path, main)
+
+
+@examples(60)
+@given(
+    st.binary(max_size=300)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["dry_run", "background", "mode", "labels", "\ud800"]) | st.text(max_size=3),
+                inner,
+                max_size=3,
+            )
+        ),
+        max_leaves=8,
+    ).map(lambda document: json.dumps(document).encode()),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
+    st.sampled_from(["application/json", "text/plain", "", "application/json; charset=\u00ff"]),
+)
+def test_whatever_is_sent_is_answered(body: bytes, name: str, content_type: str) -> None:
+    async def main(client: httpx.AsyncClient) -> None:
+        headers = {"content-type": content_type.encode("latin-1")}
+        for method, path in (
+            ("POST", TAG),
+            ("POST", f"/bulk/tag-space/{quote(name, safe='')}"),
+            ("GET", f"/bulk/tasks/{quote(name, safe='')}"),
+            ("POST", f"/bulk/tasks/{quote(name, safe='')}/stop"),
+        ):
+            response = await client.request(method, path, content=body, headers=headers)  # type: ignore[arg-type]
+            assert response.status_code in (200, 202, 400, 404, 405, 422, 503), response.text
+
+    with TemporaryDirectory() as folder:
+        use(Path(folder), main, SlowTagger(pages=1))
+
+
+def test_deep_body_is_refused(tmp_path: Path) -> None:
+    async def main(client: httpx.AsyncClient) -> None:
+        for content in (b"[" * 60_000, b'{"a":' * 10_000, b'{"dry_run": ' + b"1" * 60_000 + b"}"):
+            response = await client.post(TAG, content=content, headers={"content-type": "application/json"})
+            assert response.status_code in (400, 422)
 
     use(tmp_path, main)
 
