@@ -185,6 +185,40 @@ def test_two_runs_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert agent.peak == 3
 
 
+def test_run_that_is_stopped_leaves_the_other_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_MAX_AI_CONCURRENCY", "3")
+
+    async def main() -> list[dict[str, Any]]:
+        stopped = Agent(latency_s=1.0)
+        runs = [
+            OptimizedTagSpacePipeline(Wiki(60, words="a"), stopped).process_space(
+                Wiki(60).ids, check_stop=lambda: len(stopped.prompts) > 3
+            ),
+            OptimizedTagSpacePipeline(Wiki(60, words="b"), Agent(latency_s=1.0)).process_space(Wiki(60).ids),
+        ]
+        return await asyncio.gather(*runs)
+
+    first, second = run_virtual(main)
+    assert first["processed"] < 60
+    assert (second["processed"], second["errors"]) == (60, 0)
+
+
+def test_cancelled_run_leaves_the_throttle_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_MAX_AI_CONCURRENCY", "3")
+
+    async def main() -> dict[str, Any]:
+        agent = Agent(latency_s=1.0)
+        run = asyncio.create_task(OptimizedTagSpacePipeline(Wiki(60), agent).process_space(Wiki(60).ids))
+        await asyncio.sleep(1.5)
+        run.cancel()
+        await asyncio.wait([run])
+        assert run.cancelled()
+        assert agent.in_flight == 0
+        return await OptimizedTagSpacePipeline(Wiki(60), agent).process_space(Wiki(60).ids)
+
+    assert run_virtual(main)["errors"] == 0
+
+
 def test_progress_is_told_page_by_page() -> None:
     told: list[tuple[int, int]] = []
     process(Wiki(6, broken=("3",)), Agent(), on_progress=lambda processed, total: told.append((processed, total)))

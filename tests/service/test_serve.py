@@ -139,6 +139,19 @@ def test_end_finishes_what_is_in_flight(tmp_path: Path) -> None:
     assert 0 < view["processed"] < 600
 
 
+def test_missing_extra_is_named(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["fastapi"], sys.argv = None, ["tagspace-lab", "serve"]
+from tagspace_lab.cli import main
+main()
+"""
+    variables = environ("http://127.0.0.1:9", tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "the service needs fastapi; install it with: pip install 'tagspace-lab[serve]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "options", "message"),
     [
