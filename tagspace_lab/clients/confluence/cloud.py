@@ -14,12 +14,21 @@ from typing import Any
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_id, read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, read_labels_of, word_error
+from tagspace_lab.clients.confluence.site import (
+    AbsentError,
+    Answer,
+    Params,
+    Site,
+    TooLargeError,
+    read_labels_of,
+    word_error,
+)
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceCloud"]
 
-_ROWS = "250"
+_ROWS, _FEW_ROWS = "250", "10"
+"""Rows of a listing, and of one whose pages are too long for so many."""
 
 
 class ConfluenceCloud:
@@ -112,7 +121,13 @@ class ConfluenceCloud:
         query, asked = dict(params), list[Params]()
         while query not in asked:
             asked.append(dict(query))
-            answer = await self._site.get(path, query)
+            try:
+                answer = await self._site.get(path, query)
+            except TooLargeError:
+                if query["limit"] == _FEW_ROWS:
+                    raise
+                query["limit"] = _FEW_ROWS
+                continue
             yield answer
             following = self._site.read(answer, partial(_next_query, link=answer.next_link))
             if not following:

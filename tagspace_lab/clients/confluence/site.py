@@ -21,7 +21,7 @@ from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.policy.retries import backoff_s
 from tagspace_lab.records import Page
 
-__all__ = ["AbsentError", "Answer", "Params", "Site", "UnsettledError", "read_labels_of", "word_error"]
+__all__ = ["AbsentError", "Answer", "Params", "Site", "TooLargeError", "UnsettledError", "read_labels_of", "word_error"]
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """The largest answer that is read. A listing of 250 long pages is a tenth of it."""
@@ -33,6 +33,8 @@ _REL_NEXT = re.compile(r"""rel\s*=\s*["']?next["']?""", re.IGNORECASE)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """After these the server has seen nothing of the request."""
 
+_NOT_LOGGED_IN = ("AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED")
+"""What Atlassian's servers say in a header when they show a wrong token what everybody sees."""
 _ENCODINGS = ("identity", "gzip", "deflate")
 """Encodings that grow a thousandfold at most; packed twice, 64 KiB become 64 GB before anybody can count them."""
 
@@ -41,7 +43,11 @@ T = TypeVar("T")
 
 
 class AbsentError(ConfluenceError):
-    """What was asked for is not there (404), or not for this account (403)."""
+    """What was asked for is not there, or not for this account."""
+
+
+class TooLargeError(ConfluenceError):
+    """The answer is larger than is read: ask for less."""
 
 
 class UnsettledError(ConfluenceError):
@@ -162,7 +168,7 @@ class Site:
             if 200 <= raw.status < 300:
                 return _believe(method, url, raw)
             if 0 < raw.status < 500 and raw.status != 429:
-                error = AbsentError if raw.status in (403, 404) else ConfluenceError
+                error = AbsentError if raw.status == 404 else ConfluenceError
                 raise word_error(url, f"answered {problem}. {_advise(method, raw.status)}", error)
             if method == "POST" and raw.status != 429 and not raw.is_unsent:
                 raise word_error(url, f"broke off a write ({problem}), which may have been taken.", UnsettledError)
@@ -262,9 +268,13 @@ async def _read_body(response: httpx.Response) -> bytes | None:
 
 
 def _believe(method: str, url: str, raw: _Raw) -> Answer:
-    error = ConfluenceError if method == "GET" else UnsettledError
+    is_read = method == "GET"
+    error = ConfluenceError if is_read else UnsettledError
+    if raw.headers.get("x-seraph-loginreason", "").strip().upper() in _NOT_LOGGED_IN:
+        raise word_error(url, "answered, and did not accept the token. Check whether it is wrong or revoked.")
     if raw.body is None:
-        raise word_error(url, f"answered with more than {MAX_ANSWER_BYTES // 2**20} MiB, which is not read.", error)
+        problem = f"answered with more than {MAX_ANSWER_BYTES // 2**20} MiB, which is not read."
+        raise word_error(url, problem, TooLargeError if is_read else error)
     try:
         document = parse_object(raw.body)
     except MALFORMED as malformed:
