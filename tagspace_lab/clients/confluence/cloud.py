@@ -14,15 +14,8 @@ from typing import Any
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_id, read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import (
-    AbsentError,
-    Answer,
-    Params,
-    Site,
-    TooLargeError,
-    read_labels_of,
-    word_error,
-)
+from tagspace_lab.clients.confluence.labels import add_labels, read_labels_of
+from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, TooLargeError, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceCloud"]
@@ -96,7 +89,7 @@ class ConfluenceCloud:
 
     async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
         """Add labels, and give all that the page has then."""
-        return await self._site.add_labels(page_id, labels, self.labels)
+        return await add_labels(self._site, page_id, labels, self.labels)
 
     async def _space_id(self, space_key: str) -> str:
         answer = await self._site.get("/api/v2/spaces", {"keys": space_key})

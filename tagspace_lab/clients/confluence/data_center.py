@@ -15,7 +15,8 @@ from urllib.parse import quote
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import Answer, Params, Site, TooLargeError, read_labels_of, word_error
+from tagspace_lab.clients.confluence.labels import add_labels, read_labels_of
+from tagspace_lab.clients.confluence.site import Answer, Params, Site, TooLargeError, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceDataCenter"]
@@ -89,7 +90,7 @@ class ConfluenceDataCenter:
 
     async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
         """Add labels, and give all that the page has then."""
-        return await self._site.add_labels(page_id, labels, self.labels)
+        return await add_labels(self._site, page_id, labels, self.labels)
 
     async def _follow(self, path: str, params: Params, rows: int) -> AsyncIterator[Answer]:
         """A listing, part by part, each beginning where the rows of the one before end."""

@@ -9,24 +9,22 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
-from tagspace_lab.clients.confluence.answers import MALFORMED, parse_object, read_id, read_labels, results_of
+from tagspace_lab.clients.confluence.answers import MALFORMED, parse_object, read_id
 from tagspace_lab.clients.confluence.valve import BUSY, ImpatientError, Valve
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.policy.retries import backoff_s
-from tagspace_lab.records import Page
 
-__all__ = ["AbsentError", "Answer", "Params", "Site", "TooLargeError", "UnsettledError", "read_labels_of", "word_error"]
+__all__ = ["AbsentError", "Answer", "Params", "Site", "TooLargeError", "UnsettledError", "word_error"]
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """The largest answer that is read. A listing of 250 long pages is a tenth of it."""
 _ATTEMPTS = 6
-_WRITES = 3
 _MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REL_NEXT = re.compile(r"""rel\s*=\s*["']?next["']?""", re.IGNORECASE)
@@ -117,35 +115,9 @@ class Site:
             problem = "answered without the `results` of this API. Is this the address of a Confluence?"
             raise word_error(answer.url, problem, error) from malformed
 
-    async def add_labels(
-        self, page_id: str, labels: Sequence[str], read_again: Callable[[str], Awaitable[tuple[str, ...]]]
-    ) -> tuple[str, ...]:
-        """Add labels by the interface that Cloud and Data Center share, and give all that the page has then.
-
-        `read_again(page_id)` gives those there now: it settles a write that may have been taken, before what is
-        still missing is sent again, twice at most.
-        """
-        missing, stated = list(dict.fromkeys(labels)), tuple[str, ...]()
-        for attempt in range(1, _WRITES + 1):
-            try:
-                stated = await self._post_labels(page_id, missing)
-            except UnsettledError:
-                await asyncio.sleep(backoff_s(attempt, self._rng))
-                stated = await read_again(page_id)
-                missing = _absent(missing, stated)
-                if not missing:
-                    return stated
-                if attempt == _WRITES:
-                    raise
-            else:
-                break
-        # An answer may hold only the first of many labels.
-        return await read_again(page_id) if _absent(labels, stated) else stated
-
-    async def _post_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
-        content = [{"prefix": "global", "name": name} for name in labels]
-        answer = await self.post(f"/rest/api/content/{self.check_id(page_id)}/label", content)
-        return self.read(answer, lambda document: read_labels(results_of(document)), UnsettledError)
+    async def pause(self, failures: int) -> None:
+        """Wait before something is tried again, the longer the more often it has failed."""
+        await asyncio.sleep(backoff_s(failures, self._rng))
 
     def check_id(self, page_id: str) -> str:
         """An id that can stand in an address."""
@@ -230,28 +202,6 @@ class Site:
             f"redirects to {where}, and the token is not sent there. "
             "If that is where the site is now, give its address instead.",
         )
-
-
-async def read_labels_of(
-    pages: Sequence[Page], read: Callable[[str], Awaitable[tuple[str, ...]]], ids: Container[str] | None = None
-) -> list[Page]:
-    """The pages with their labels, which `read(page_id)` gives, side by side; only those of `ids` if that is given."""
-
-    async def label(page: Page) -> Page:
-        return replace(page, labels=await read(page.id)) if ids is None or page.id in ids else page
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(label(page)) for page in pages]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _absent(labels: Sequence[str], stated: Sequence[str]) -> list[str]:
-    """Those of `labels` that are not stated; servers write them in lower case."""
-    there = {name.casefold() for name in stated}
-    return [name for name in labels if name.casefold() not in there]
 
 
 async def _read_body(response: httpx.Response) -> bytes | None:
