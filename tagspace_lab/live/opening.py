@@ -11,6 +11,7 @@ import httpx
 from tagspace_lab.clients.confluence import Confluence, Credentials, connect
 from tagspace_lab.clients.http import open_http
 from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
+from tagspace_lab.clients.models.local import LocalTagger
 from tagspace_lab.clients.models.prices import load_prices
 from tagspace_lab.clients.stores import Store, open_store
 from tagspace_lab.errors import SettingsError
@@ -113,7 +114,7 @@ def open_model(
 ) -> Model:
     """The client for one model. Raises SettingsError where a vendor's own endpoint is meant and its key not told."""
     if name.provider == "local":
-        raise SettingsError("the local model is not there yet")
+        return LocalTagger(rules)
     is_openai = name.provider == "openai"
     base_url = connections.openai_base_url if is_openai else connections.anthropic_base_url
     key = connections.openai_api_key if is_openai else connections.anthropic_api_key
