@@ -147,8 +147,7 @@ def _message(status: int, document: Any, url: httpx.URL) -> str:
     code = next((str(found) for name in ("code", "type", "status") if (found := get(error, name))), "")
     words = f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
     if status == 404:
-        path = url.path[-40:] if url.path.isascii() else ""
-        words += f" ({url.host} has no such model, or nothing at {path}: is the base URL right?)"
+        words += f" ({url.host} has no such model, or the base URL is wrong: does a /v1 belong at its end?)"
     return words
 
 
