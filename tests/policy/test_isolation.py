@@ -102,6 +102,11 @@ def test_page_meant_to_exhaust_the_search_is_judged_in_no_time(unit: str) -> Non
     assert time.process_time() - started_s < 0.5
 
 
+def test_page_that_hides_its_order_behind_a_hundred_words_like_it_travels_alone() -> None:
+    assert not addresses_model("", "We put a label on it. " * 10)
+    assert addresses_model("", "We put a label on it. " * 100)
+
+
 def test_hardly_any_page_of_a_real_site_is_taken_for_an_attack() -> None:
     if not CORPUS.is_file():
         pytest.skip("the corpora are not at ../shared/corpora")

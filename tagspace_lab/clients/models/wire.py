@@ -112,10 +112,7 @@ def _read_response(response: httpx.Response, content: bytes | None, wall_s: floa
 
 
 def _read_answer(status: int, document: Any, limits: RateLimit, read: Callable[[Any], Content]) -> Reply:
-    try:
-        content = read(document)
-    except RecursionError:  # nested just as deeply as the parser allows
-        content = Content("")
+    content = read(document)
     remark = content.remark if document is not None else "the body is not JSON"
     return Reply(Outcome.OK, status, content.text, remark, content.used, content.cached_tokens, limits)
 
