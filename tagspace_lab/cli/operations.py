@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagspace_lab.cli.options import AsJson, EnvFile, Force, examples
+from tagspace_lab.cli.endings import FAILED
+from tagspace_lab.cli.options import AsJson, EnvFile, Force, ScenarioName, examples
 from tagspace_lab.cli.screen import print_json, say
 from tagspace_lab.cli.watching import follow, show_view
 from tagspace_lab.errors import InputError
 
 if TYPE_CHECKING:
+    from tagspace_lab.operations.check import Line
     from tagspace_lab.operations.diagnose import Finding
     from tagspace_lab.operations.monitor import Watch
 
@@ -88,6 +90,50 @@ def _open_watch(task: str | None, log: Path | None, env_file: Path | None) -> Wa
 
 @commands.command(
     epilog=examples(
+        "tagspace-lab check",
+        "tagspace-lab check --env-file .env",
+        "tagspace-lab check --offline --scenario mine.toml --json",
+    )
+)
+def check(
+    scenario: ScenarioName = "guide",
+    env_file: EnvFile = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nothing outside this machine.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go through the list before going live.
+
+    Provider and Confluence are asked once each: one tiny call, and who this account is. The rest is
+    tried in the simulated world, with your settings: no page of a live space is touched. Each line
+    is ok, failed (with what to do) or skipped. Ends with 1 where a line failed.
+
+    \b
+    --json prints {ready, offline, scenario, lines}: each of lines holds name, state (ok, failed or
+    skipped), found and cure.
+    """
+    from tagspace_lab.operations.check import Check, is_ready, run_checks, to_dict
+
+    bench = Check(os.environ, env_file, scenario=scenario, is_offline=offline)
+    lines = run_checks(bench, _drop if as_json else _show_line)
+    if as_json:
+        print_json(to_dict(bench, lines))
+    if not is_ready(lines):
+        say("Not ready: a line failed.")
+        raise typer.Exit(FAILED)
+
+
+def _show_line(line: Line) -> None:
+    typer.echo(f"{line.state:<8}{line.name}: {line.found}")
+    if line.cure:
+        typer.echo(f"{'':<8}-> {line.cure}")
+
+
+def _drop(line: Line) -> None:
+    """Told at the end."""
+
+
+@commands.command(
+    epilog=examples(
         "tagspace-lab diagnose report.json",
         "tagspace-lab diagnose trace.jsonl -o try.env",
         "tagspace-lab replay medium --json > report.json; tagspace-lab diagnose report.json",
@@ -95,7 +141,7 @@ def _open_watch(task: str | None, log: Path | None, env_file: Path | None) -> Wa
 )
 def diagnose(
     document: Annotated[
-        Path, typer.Argument(metavar="REPORT|TRACE", help="What `replay --json` printed, or a recorded trace.")
+        Path, typer.Argument(metavar="REPORT|TRACE", help="What `replay --json` or `tag --json` printed, or a trace.")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.env", help="Write a profile to try.")
@@ -118,8 +164,9 @@ def diagnose(
     from tagspace_lab.operations.diagnose import to_dict, write_proposal
     from tagspace_lab.operations.evidence import read_evidence
     from tagspace_lab.operations.machine import available_bytes
+    from tagspace_lab.settings import load_settings
 
-    evidence = read_evidence(document)
+    evidence = read_evidence(document, load_settings(os.environ))
     findings = find(evidence, available_bytes())
     if output:
         write_proposal(output, evidence, findings, force=force)

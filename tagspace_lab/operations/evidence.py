@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.traces import read_trace
 from tagspace_lab.pipeline.metrics import mean_in_flight, summarise_attempts
-from tagspace_lab.records import Attempt, Outcome, Rates
+from tagspace_lab.records import Attempt, Outcome, Rates, Status
 from tagspace_lab.settings import Settings, load_settings
 
-__all__ = ["Evidence", "evidence_of_attempts", "read_evidence", "read_report"]
+__all__ = ["Evidence", "evidence_of_attempts", "read_evidence"]
 
 _MOST_BYTES = 100_000_000
+_TRACE_START = b'{"kind":"run"'
+_WANTED = "give what `replay --json` or `tag --json` printed, or a trace"
+_LIVE = "a live run"
+_FULL = 0.8
+"""Of the allowed calls in flight: slots that are as full on average are what binds."""
 _UNKNOWN = "not recorded"
 _WAITED_S = 0.05
 """A shorter wait for a slot held nobody up."""
@@ -105,22 +111,53 @@ class _Report(BaseModel):
     errors: list[str] = []
 
 
-def read_evidence(path: Path) -> Evidence:
-    """The evidence in a report. InputError for what is none."""
-    return read_report(path)
+class _Cache(BaseModel):
+    hit_rate: float = Field(ge=0, le=1)
 
 
-def read_report(path: Path) -> Evidence:
-    """The evidence in what `replay --json` printed. InputError for anything else."""
+class _Metrics(BaseModel):
+    total_ai_calls: int = Field(ge=0)
+    attempts: int = Field(ge=0)
+    rate_limit_errors: int = Field(ge=0)
+    peak_concurrency: int = Field(ge=0)
+    mean_concurrency: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _Detail(BaseModel):
+    status: str
+    reason: str = ""
+
+
+class _Task(BaseModel):
+    task_id: str
+    space: str = ""
+    total: int = Field(ge=0)
+    makespan_s: float = Field(ge=0, allow_inf_nan=False)
+    settings: dict[str, str] | None = None
+    cache_stats: _Cache
+    concurrency_metrics: _Metrics
+    details: list[_Detail]
+
+
+def read_evidence(path: Path, settings: Settings) -> Evidence:
+    """The evidence in a file: what `replay --json` or `tag --json` printed, or a trace. InputError for anything else.
+
+    `settings` are those of a task whose document does not tell them.
+    """
+    if _is_trace(path):
+        return _read_trace(path)
     document = _read_json(path)
     try:
-        report = _Report.model_validate(document)
+        if isinstance(document, dict) and "task_id" in document:
+            return _of_task(_Task.model_validate(document), settings)
+        return _of_report(_Report.model_validate(document))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} is no report: {where}: {first['msg']}; give what `replay --json` printed, or a trace"
-        ) from error
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise InputError(f"{path} is no report: {where}: {first['msg']}; {_WANTED}") from error
+
+
+def _of_report(report: _Report) -> Evidence:
     run = max(report.runs, key=lambda each: each.calls)
     later = report.runs[1:]
     return Evidence(
@@ -146,6 +183,54 @@ def read_report(path: Path) -> Evidence:
     )
 
 
+def _of_task(task: _Task, settings: Settings) -> Evidence:
+    """A task's own numbers do not tell its attempts: of the limits they show only full slots."""
+    if task.settings is not None:
+        settings = load_settings(task.settings)
+    metrics = task.concurrency_metrics
+    is_full = metrics.mean_concurrency >= _FULL * settings.max_ai_concurrency
+    return Evidence(
+        settings=settings,
+        space=task.space,
+        scenario=_LIVE,
+        pages=task.total,
+        asked=sum(detail.status == Status.TAGGED for detail in task.details),
+        calls=metrics.total_ai_calls,
+        attempts=metrics.attempts,
+        refusals=metrics.rate_limit_errors,
+        makespan_s=task.makespan_s,
+        limit="concurrency" if is_full else "",
+        peak_concurrency=metrics.peak_concurrency,
+        settled_concurrency=metrics.mean_concurrency,
+        page_tokens=0.0,
+        errors=tuple(sorted({detail.reason for detail in task.details if detail.status == Status.ERROR})),
+    )
+
+
+def _read_trace(path: Path) -> Evidence:
+    """The run of a trace that asked most, and what the later ones found in the cache."""
+    runs = read_trace(path)
+    run = max(runs, key=lambda each: len({attempt.call for attempt in each.attempts}))
+    answered = sum(attempt.pages for attempt in run.attempts if attempt.outcome is Outcome.OK)
+    asked = run.statuses.get(Status.TAGGED, 0) if run.is_whole else answered
+    later = [each.statuses for each in runs[runs.index(run) + 1 :] if each.is_whole and each.space == run.space]
+    found = [_hit_rate(statuses) for statuses in later]
+    evidence = evidence_of_attempts(
+        run.attempts,
+        settings=run.settings,
+        space=run.space,
+        pages=run.pages or sum(run.statuses.values()) or asked,
+        asked=asked,
+        makespan_s=run.makespan_s,
+    )
+    return replace(evidence, hit_rate=min(found) if found else None)
+
+
+def _hit_rate(statuses: Mapping[Status, int]) -> float:
+    cached, tagged = statuses.get(Status.CACHED, 0), statuses.get(Status.TAGGED, 0)
+    return cached / (cached + tagged) if cached + tagged else 1.0
+
+
 def evidence_of_attempts(
     attempts: Sequence[Attempt], *, settings: Settings, space: str, pages: int, asked: int, makespan_s: float
 ) -> Evidence:
@@ -155,7 +240,7 @@ def evidence_of_attempts(
     return Evidence(
         settings=settings,
         space=space,
-        scenario="a live run",
+        scenario=_LIVE,
         pages=pages,
         asked=asked,
         calls=metrics.total_ai_calls,
@@ -207,12 +292,20 @@ def _find_rate(attempts: Sequence[Attempt]) -> str:
     return min(left, key=lambda name: left[name]).replace("_", " ") if left else "requests"
 
 
+def _is_trace(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_TRACE_START)) == _TRACE_START
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; {_WANTED}") from error
+
+
 def _read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is larger than any report; give what `replay --json` printed, or a trace")
+            raise InputError(f"{path} is larger than any report; {_WANTED}")
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; name a report or a trace that exists") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}; {_WANTED}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON; give what `replay --json` printed, or a trace") from error
+        raise InputError(f"{path} is no JSON; {_WANTED}") from error

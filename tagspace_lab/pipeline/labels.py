@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from tagspace_lab.clients.confluence import Confluence
+__all__ = ["Change", "LabelWriter", "LabelledPages"]
 
-__all__ = ["Change", "LabelWriter"]
+
+class LabelledPages(Protocol):
+    """What of a wiki labels are written with: a part of :class:`~tagspace_lab.clients.confluence.Confluence`."""
+
+    async def labels(self, page_id: str) -> tuple[str, ...]: ...
+    async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class LabelWriter:
     what became of a write that broke off. Errors are ConfluenceErrors, and say whether a write was refused.
     """
 
-    confluence: Confluence
+    confluence: LabelledPages
 
     async def preview(self, page_id: str, labels: Sequence[str]) -> Change:
         """What writing would change; reads only."""

@@ -218,6 +218,8 @@ class Pipeline:
 
     async def _work(self) -> None:
         while (batch := await self._batches.get()) is not None:
+            if self._check_stop is not None and not self._ended and self._check_stop():
+                self._stop()
             texts = {text.page_id: text for text in batch.texts}
             async for taggings in self._router.tag(batch):
                 # What was paid for is kept before anything else is waited for.
@@ -249,6 +251,9 @@ class Pipeline:
         """End the run when its caller says so."""
         while not check_stop():  # noqa: ASYNC110 - the caller's flag has no event
             await asyncio.sleep(_STOP_POLL_S)
+        self._stop()
+
+    def _stop(self) -> None:
         self._end(Status.STOPPED, "the run was stopped")
 
     def _end(self, status: Status, reason: str) -> None:

@@ -29,8 +29,8 @@ def build_app(
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
     Routes: `/v1/...` (provider; also `/openai/v1/...` and `/openai/deployments/NAME/...`, as Azure names them),
-    `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...` (Confluence Cloud), `/confluence/...` (the
-    same wiki as a Data Center).
+    `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...` (Confluence Cloud), `/confluence/...` and
+    `/rest/...` (the same wiki as a Data Center).
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
     time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """

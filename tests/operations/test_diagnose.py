@@ -16,8 +16,9 @@ from tagspace_lab.lab.profiles import check_profile, read_profile
 from tagspace_lab.lab.replay import baseline_settings, replay
 from tagspace_lab.lab.report import Report
 from tagspace_lab.operations.diagnose import diagnose, proposed_settings, to_dict, write_proposal
-from tagspace_lab.operations.evidence import Evidence, evidence_of_attempts, read_report
+from tagspace_lab.operations.evidence import Evidence, evidence_of_attempts, read_evidence
 from tagspace_lab.operations.machine import available_bytes
+from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.records import Rates, Status
 from tagspace_lab.settings import Settings
 from tests.fakes import examples
@@ -63,7 +64,7 @@ def run(space: str, scenario: str, settings: Settings) -> Report:
 
 def read(report: Report, folder: Path) -> Evidence:
     (folder / "report.json").write_text(report.to_json())
-    return read_report(folder / "report.json")
+    return read_evidence(folder / "report.json", Settings())
 
 
 @pytest.mark.parametrize(("space", "scenario", "settings", "binds"), CASES)
@@ -97,6 +98,38 @@ def test_attempts_alone_say_the_same(space: str, scenario: str, settings: Settin
         makespan_s=result.makespan_s,
     )
     assert diagnose(evidence)[0].binds == binds
+
+
+def test_trace_says_the_same_and_its_later_runs_show_the_cache(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "trace.jsonl") as trace:
+        replay("medium", "openai-tier1", Settings(cache_size=10), progress=False, trace=trace)
+    evidence = read_evidence(tmp_path / "trace.jsonl", Settings())
+    first = run("medium", "openai-tier1", Settings(cache_size=10)).runs[0]
+    assert [finding.binds for finding in diagnose(evidence)] == ["cache too small", "concurrency"]
+    assert (evidence.pages, evidence.asked, evidence.calls) == (first.pages, first.tagged, first.calls)
+    assert evidence.hit_rate is not None
+    assert evidence.hit_rate < 0.1
+
+
+def test_task_shows_its_cache_its_refusals_and_full_slots(tmp_path: Path) -> None:
+    document = {
+        "task_id": "docs-1",
+        "space": "DOCS",
+        "total": 2000,
+        "makespan_s": 100.0,
+        "cache_stats": {"hit_rate": 0.0},
+        "concurrency_metrics": {
+            "total_ai_calls": 400,
+            "attempts": 440,
+            "rate_limit_errors": 40,
+            "peak_concurrency": 10,
+            "mean_concurrency": 9.0,
+        },
+        "details": [{"status": "tagged"}] * 2000,
+    }
+    (tmp_path / "task.json").write_text(json.dumps(document))
+    findings = diagnose(read_evidence(tmp_path / "task.json", Settings()))
+    assert [finding.binds for finding in findings] == ["cache too small", "concurrency", "refusals"]
 
 
 def test_storm_of_the_way_of_before_is_named(tmp_path: Path) -> None:
@@ -169,12 +202,12 @@ def test_proposal_is_a_portable_profile_that_says_it_is_unverified(tmp_path: Pat
 def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(InputError, match=r"report\.json"):
-        read_report(tmp_path / "report.json")
+        read_evidence(tmp_path / "report.json", Settings())
 
 
 def test_report_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        read_report(tmp_path / "nosuch.json")
+        read_evidence(tmp_path / "nosuch.json", Settings())
 
 
 _NUMBER = st.integers(0, 10**9)
