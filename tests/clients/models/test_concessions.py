@@ -185,28 +185,24 @@ def test_run_asks_again_at_no_cost_to_the_pages() -> None:
     assert result.concurrency_metrics.rate_limit_errors == 0
 
 
-@pytest.fixture
-def concessions() -> Concessions:
+def make_concessions() -> Concessions:
     return OpenAIModel(cast(Any, None), "http://x/v1", "m", "k", 1.0, lambda: 0.0).concessions
 
 
-def test_complaint_that_names_nothing_is_heeded_unless_it_may_be_about_the_address(concessions: Concessions) -> None:
+def test_complaint_that_names_nothing_is_heeded_unless_it_may_be_about_the_address() -> None:
     words = "unknown parameter in the request"
-    assert concessions.learn(404, words, frozenset()) == ""
-    assert concessions.learn(400, words, frozenset()) == "json_schema"
+    assert make_concessions().learn(404, words, frozenset()) == ""
+    assert make_concessions().learn(400, words, frozenset()) == "json_schema"
 
 
-def test_complaint_of_what_was_not_sent_is_about_something_else(concessions: Concessions) -> None:
+def test_complaint_of_what_was_not_sent_is_about_something_else() -> None:
     gone = frozenset({"json_schema", "json_object"})
-    assert concessions.learn(400, "unknown parameter: response_format", gone) == ""
+    assert make_concessions().learn(400, "unknown parameter: response_format", gone) == ""
 
 
 @examples(200)
 @given(st.text(max_size=300), st.sampled_from([400, 404, 422]))
 def test_no_complaint_crashes_the_reader(message: str, status: int) -> None:
-    from tagspace_lab.clients.models.concessions import Concessions
-    from tagspace_lab.clients.models.openai import _PARTS
-
-    concessions = Concessions(_PARTS)
+    concessions = make_concessions()
     found = concessions.learn(status, message.lower(), frozenset())
     assert concessions.left_out == ({found} if found else set())
