@@ -29,7 +29,7 @@ _HEADING = "Cache policies"
 _WORDS = f"""\
 `python -m benchmarks cache-policies` writes this section: shares of all requests that are hits. `ours` is the store in
 memory, which the others equal call for call. Belady knows the future and keeps only what it wants; W-TinyLFU is
-theine's.
+theine's, which hashes anew in each process, so that its last digits vary.
 
 - cyclic: {_RE_RUNS} passes over a space that does not change, after a first one that is not counted. The best possible
   is (C - 1) / (N - 1) of a scan without an end; `ours` keeps C of N, which is a little more.

@@ -18,7 +18,7 @@ from tagspace_lab.errors import ServiceError
 COMMANDS = (
     *("monitor", "check", "diagnose"),
     *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
-    *("snapshot folder", "snapshot generate", "profile show", "profile diff", "profile check"),
+    *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("replay nosuch", "no space 'nosuch'"),
@@ -44,6 +44,7 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("profile check nosuch.env", "nosuch.env cannot be read"),
     ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
+    ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
     ("monitor --log nosuch.log", "nosuch.log is not there"),

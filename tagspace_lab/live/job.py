@@ -21,6 +21,7 @@ from tagspace_lab.pipeline.journal import Journal, PageEnd, TaskState
 from tagspace_lab.pipeline.labels import LabelWriter
 from tagspace_lab.pipeline.pipeline import Pipeline, RunResult
 from tagspace_lab.pipeline.router import Endpoint, Router
+from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.policy.prices import Price, spent_usd
 from tagspace_lab.records import Attempt, Outcome, Page, Status, Tagging
 from tagspace_lab.settings import Settings
@@ -125,7 +126,7 @@ class TagJob:
     """One task over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
     The journal holds the task already: by `begin`, or by `reopen` where it `is_resumed`. `listeners` are told of
-    every attempt as it ends; `on_progress` gets (pages done, pages known) after every page.
+    every attempt as it ends, `trace` of the whole run; `on_progress` gets (pages done, pages known) after every page.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class TagJob:
         settings: Settings,
         *,
         is_resumed: bool = False,
+        trace: TraceWriter | None = None,
         listeners: Sequence[Callable[[Attempt], None]] = (),
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
@@ -146,7 +148,9 @@ class TagJob:
         self._services = services
         self._journal = services.journal
         self._writer = LabelWriter(services.confluence)
-        self._listeners = listeners
+        self._trace = trace
+        self._listeners: list[Callable[[Attempt], None]] = [*([trace] if trace is not None else ()), *listeners]
+        self._settings = settings
         self._on_progress = on_progress
         self._check_stop = check_stop
         self._pages: dict[str, Page] = {}  # of this run, without their bodies
@@ -154,10 +158,10 @@ class TagJob:
         self._resumed: set[str] = set()
         self._result = TagResult(task_id, request, RunResult(task_id))
         self._before = services.journal.pages(task_id) if is_resumed else {}
-        self._pipeline = self._wire(settings, is_resumed)
+        self._pipeline = self._wire(is_resumed)
 
-    def _wire(self, settings: Settings, is_resumed: bool) -> Pipeline:
-        request, services = self._request, self._services
+    def _wire(self, is_resumed: bool) -> Pipeline:
+        request, services, settings = self._request, self._services, self._settings
         rules = request.rules(settings)
         router = Router(
             services.primary,
@@ -186,7 +190,11 @@ class TagJob:
         """Tag the space. Raises ConfluenceError where it cannot be read at all, JournalError where nothing is kept."""
         try:
             await self._services.confluence.who_am_i()
+            if self._trace is not None:
+                self._begin_trace(self._trace)
             await self._pipeline.run(self._request.space)
+            if self._trace is not None:
+                self._trace.end(self._result.run)
         except Exception as error:
             self._close(TaskState.FAILED, {"error": str(error)})
             raise
@@ -251,6 +259,18 @@ class TagJob:
         self.counters.on_page(end)
         if self._on_progress is not None:
             self._on_progress(len(self._result.ends), self._known)
+
+    def _begin_trace(self, trace: TraceWriter) -> None:
+        services = self._services
+        endpoints = [services.primary] if services.fallback is None else [services.primary, services.fallback]
+        trace.begin(
+            space=self._request.space,
+            pages=None,
+            settings=self._settings,
+            rules=self._request.rules(self._settings),
+            models={endpoint.name: endpoint.model.name for endpoint in endpoints},
+            began_wall_s=services.wall_clock(),
+        )
 
     def _record(self, attempt: Attempt) -> None:
         self._result.run.attempts.append(attempt)

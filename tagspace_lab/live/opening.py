@@ -11,6 +11,7 @@ import httpx
 from tagspace_lab.clients.confluence import Confluence, Credentials, connect
 from tagspace_lab.clients.http import open_http
 from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
+from tagspace_lab.clients.models.local import LocalTagger
 from tagspace_lab.clients.models.prices import load_prices
 from tagspace_lab.clients.stores import Store, open_store
 from tagspace_lab.errors import SettingsError
@@ -77,8 +78,12 @@ def open_confluence(
     wall_clock: Callable[[], float],
     *,
     give_up_s: float = 300.0,
+    with_labels: bool = False,
 ) -> Confluence:
-    """The client for the wiki that the connections name. Raises SettingsError where address or token are not told."""
+    """The client for the wiki that the connections name. Raises SettingsError where address or token are not told.
+
+    `with_labels`: listed pages have their labels, which costs a request a page on Cloud.
+    """
     if not connections.confluence_url:
         raise SettingsError(
             "CONFLUENCE_URL is not set; set it to the wiki's address, as in https://example.atlassian.net"
@@ -95,6 +100,7 @@ def open_confluence(
         rng=rng,
         wall_clock=wall_clock,
         give_up_s=give_up_s,
+        with_labels=with_labels,
     )
 
 
@@ -108,7 +114,7 @@ def open_model(
 ) -> Model:
     """The client for one model. Raises SettingsError where a vendor's own endpoint is meant and its key not told."""
     if name.provider == "local":
-        raise SettingsError("the local model is not there yet")
+        return LocalTagger(rules)
     is_openai = name.provider == "openai"
     base_url = connections.openai_base_url if is_openai else connections.anthropic_base_url
     key = connections.openai_api_key if is_openai else connections.anthropic_api_key

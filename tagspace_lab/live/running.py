@@ -14,6 +14,7 @@ from tagspace_lab.live.job import TagJob, TagResult
 from tagspace_lab.live.opening import open_services
 from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
+from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.records import Attempt
 from tagspace_lab.settings import Settings
 
@@ -59,6 +60,7 @@ async def run_task(
     rng: random.Random,
     wall_clock: Callable[[], float],
     is_resumed: bool = False,
+    trace: TraceWriter | None = None,
     listeners: Sequence[Callable[[Attempt], None]] = (),
     on_progress: Callable[[TagJob, int, int], None] | None = None,
     check_stop: Callable[[], bool] | None = None,
@@ -82,6 +84,7 @@ async def run_task(
                 services,
                 settings,
                 is_resumed=is_resumed,
+                trace=trace,
                 listeners=listeners,
                 on_progress=advance,
                 check_stop=check_stop,

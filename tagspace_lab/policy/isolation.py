@@ -64,7 +64,7 @@ _SIGNS = tuple(
 
 def addresses_model(title: str, text: str) -> bool:
     """Whether a page, as the model is shown it, looks as if it told the model what to do."""
-    words = f"{title}\n{text}"
+    words = f" {title}\n{text}"  # a blank is before every word, for the anchors that begin with one
     if not words.isascii():
         if not unicodedata.is_normalized("NFKC", words):
             words = unicodedata.normalize("NFKC", words)  # full-width and mathematical letters
@@ -72,7 +72,7 @@ def addresses_model(title: str, text: str) -> bool:
         if any(start in encoded for start in _HIDDEN):
             return True
         words = encoded.decode("ascii", "ignore")  # and without what is put between letters unseen
-    words = words.lower()
+    words = words.lower().replace("\n", " ")
     return any(_is_around(anchor, sign, words) for anchors, sign in _SIGNS for anchor in anchors if anchor in words)
 
 

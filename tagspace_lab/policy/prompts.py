@@ -20,7 +20,16 @@ from pydantic_core import to_json
 from tagspace_lab.policy.text import estimate_tokens
 from tagspace_lab.records import Batch, Cost, Text
 
-__all__ = ["PROMPT_VERSION", "Answer", "LabelRules", "Prompt", "build_prompt", "parse_answer", "text_key"]
+__all__ = [
+    "PROMPT_VERSION",
+    "Answer",
+    "LabelRules",
+    "Prompt",
+    "build_prompt",
+    "parse_answer",
+    "prompt_pages",
+    "text_key",
+]
 
 PROMPT_VERSION = "1"
 
@@ -158,6 +167,12 @@ def _dump(texts: Iterable[Text]) -> str:
     """The pages as json.dumps words them, in an eighth of its time: most of a prompt is the pages' texts."""
     parts = ((_quote(text.page_id), _quote(text.title), _quote(text.text)) for text in texts)
     return f"[{', '.join(_PAGE % part for part in parts)}]"
+
+
+def prompt_pages(prompt: Prompt) -> list[dict[str, str]]:
+    """The pages that `prompt` asks about: `id`, `title` and `text` of each, for a model that needs no words around."""
+    pages: list[dict[str, str]] = json.loads(prompt.user.partition("\n")[2])
+    return pages
 
 
 def _quote(text: str) -> str:

@@ -28,8 +28,9 @@ def build_app(
 ) -> Starlette:
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
-    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`
-    (Confluence Cloud), `/confluence/...` (the same wiki as a Data Center).
+    Routes: `/v1/...` (provider; also `/openai/v1/...` and `/openai/deployments/NAME/...`, as Azure names them),
+    `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...` (Confluence Cloud), `/confluence/...` and
+    `/rest/...` (the same wiki as a Data Center).
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
     time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """
@@ -45,6 +46,8 @@ def build_app(
     app = Starlette(
         routes=[
             *provider.routes("/v1"),
+            *provider.routes("/openai/v1"),
+            *provider.routes("/openai/deployments/{deployment}"),
             *(fallback.routes("/fallback/v1") if fallback else []),
             *confluence.routes(),
         ]

@@ -37,6 +37,17 @@ _CACHE_MIN_TOKENS = 1024
 _UNREADABLE = 400
 """What is wrong with such a request is found behind the limits, so that its answer tells them."""
 _PLAIN_ANSWER = "This is a simulated model: it tags the pages of its space and has nothing else to say."
+_MODELS = {
+    "object": "list",
+    "data": [
+        {"id": "twin", "object": "model", "created": 0, "owned_by": "twin"}
+        | {"type": "model", "display_name": "Twin", "created_at": "1970-01-01T00:00:00Z"}
+    ],
+    "has_more": False,
+    "first_id": "twin",
+    "last_id": "twin",
+}
+"""The list of models in the words of both vendors, whose SDKs ask for it at the same address."""
 
 
 class Decision(NamedTuple):
@@ -117,8 +128,7 @@ class ProviderTwin:
             return await self._serve(request, anthropic)
 
         async def list_models(_: Request) -> Response:
-            model = {"id": "twin", "object": "model", "created": 0, "owned_by": "twin"}
-            return JSONResponse({"object": "list", "data": [model]})
+            return JSONResponse(_MODELS)
 
         return [
             Route(f"{prefix}/models", list_models, methods=["GET"]),
@@ -222,7 +232,8 @@ class ProviderTwin:
     def _say(self, call: _Call, fate: Fate, call_id: str) -> tuple[str, int, bool]:
         """The model's text, its tokens, and whether max_tokens cut it."""
         if call.page_ids is None:
-            text, tokens = _PLAIN_ANSWER, ceil(len(_PLAIN_ANSWER) / self._provider.chars_per_token)
+            text = render([]) if call.ask.wants_json else _PLAIN_ANSWER
+            tokens = ceil(len(text) / self._provider.chars_per_token)
         else:
             entries, tokens = self._model.answer(call.page_ids)
             entries = cut_short(entries, fate.cut) if fate.ending is Ending.PARTIAL else entries

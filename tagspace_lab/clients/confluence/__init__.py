@@ -74,13 +74,14 @@ def connect(
     """The client for the site at `base_url`; SettingsError for an address or credentials that cannot be used.
 
     `kind` "auto" takes for Cloud what is served from `atlassian.net`, `jira.com` or `api.atlassian.com`, and every
-    address with a path segment `wiki`; all else is Data Center. A Cloud address is cut behind `/wiki`, or gets one:
-    `https://example.atlassian.net` and a page's own address do as well. A Data Center's context path is kept.
+    address with a path segment `wiki`, unless a personal token is all that is known; all else is Data Center. A Cloud
+    address is cut behind `/wiki`, or gets one: `https://example.atlassian.net` and a page's own address do as well. A
+    Data Center's context path is kept.
 
     `archived` lists archived pages too. `with_labels` fills the labels of listed pages, which costs
     a request a page on Cloud and nothing on Data Center (where listings show them).
     """
-    found = find_kind(base_url, kind)
+    found = find_kind(base_url, kind, auth)
     client = ConfluenceCloud if found == "cloud" else ConfluenceDataCenter
     return client(
         http,

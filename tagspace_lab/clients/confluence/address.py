@@ -56,13 +56,16 @@ class Credentials:
         )
 
 
-def find_kind(base_url: str, kind: Kind = "auto") -> _Found:
-    """What `kind` says, or what the address looks like; SettingsError for no address."""
+def find_kind(base_url: str, kind: Kind = "auto", auth: object = None) -> _Found:
+    """What `kind` says, or what address and credentials look like; SettingsError for no address."""
     url = _parse(base_url)
     if kind != "auto":
         return kind
-    is_hosted = any(url.host == host or url.host.endswith(f".{host}") for host in _CLOUD_HOSTS)
-    return "cloud" if is_hosted or "wiki" in url.path.split("/") else "data-center"
+    if any(url.host == host or url.host.endswith(f".{host}") for host in _CLOUD_HOSTS):
+        return "cloud"
+    if isinstance(auth, Credentials) and auth.personal_token and not auth.api_token:
+        return "data-center"
+    return "cloud" if "wiki" in url.path.split("/") else "data-center"
 
 
 def find_site(base_url: str, kind: _Found) -> str:

@@ -153,7 +153,8 @@ class SQLiteStore(LastingStore):
 
     def _connect(self) -> sqlite3.Connection:
         if self._database is None:
-            database = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+            # One thread at a time may use it, and not only the one that opened it.
+            database = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(database, self._path, self.capacity)
             except BaseException:

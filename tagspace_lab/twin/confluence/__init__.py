@@ -44,13 +44,14 @@ class ConfluenceTwin:
         """Show the space as it is on that day of its history from now on."""
         self._wiki.day = day
 
-    def routes(self, cloud: str = "/wiki", data_center: str = "/confluence") -> list[Route]:
-        """The endpoints of both interfaces, each under its prefix."""
+    def routes(self) -> list[Route]:
+        """Cloud under `/wiki`; Data Center under `/confluence`, and where many have it, under no path at all."""
         page_limit = self._confluence.page_limit
         tables = (
-            (CLOUD, Cloud(self._wiki, cloud, page_limit).table()),
-            (CLOUD, Content(self._wiki, cloud, page_limit, account="accountId").table()),
-            (DATA_CENTER, Content(self._wiki, data_center, page_limit, account="userKey").table()),
+            (CLOUD, Cloud(self._wiki, "/wiki", page_limit).table()),
+            (CLOUD, Content(self._wiki, "/wiki", page_limit, account="accountId").table()),
+            (DATA_CENTER, Content(self._wiki, "/confluence", page_limit, account="userKey").table()),
+            (DATA_CENTER, Content(self._wiki, "", page_limit, account="userKey").table()),
         )
         return [
             Route(path, self._door.guard(endpoint, manners), methods=[method])

@@ -37,6 +37,7 @@ class Cloud:
         return [
             ("GET", f"{root}/spaces", self._list_spaces),
             ("GET", f"{root}/spaces/{{space_id}}/pages", self._list_pages),
+            ("GET", f"{root}/pages", self._list_pages),
             ("GET", f"{root}/pages/{{page_id}}", self._read_page),
             ("GET", f"{root}/pages/{{page_id}}/labels", self._list_labels),
         ]
@@ -58,8 +59,9 @@ class Cloud:
 
     async def _list_pages(self, request: Request) -> Response:
         query, wiki = request.query_params, self._wiki
-        if request.path_params["space_id"] != SPACE_ID or not request.state.is_known:
-            return _missing("space", request.path_params["space_id"])
+        space_id = request.path_params.get("space_id") or query.get("space-id", SPACE_ID)
+        if space_id != SPACE_ID or not request.state.is_known:
+            return _missing("space", space_id)
         try:
             limit, start = min(_read_limit(query.get("limit")), self._page_limit), _read_cursor(query.get("cursor"))
             form = _read_form(query.get("body-format"))

@@ -17,11 +17,11 @@ from tagspace_lab.clients.confluence import Confluence, Credentials, connect
 from tagspace_lab.twin.clock import run_virtual
 
 SECRET = "planted-0123456789"
-KINDS = ("cloud", "data-center")
+Found = Literal["cloud", "data-center"]
+KINDS: tuple[Found, ...] = ("cloud", "data-center")
 PREFIX = {"cloud": "/wiki", "data-center": "/confluence"}
 CREDENTIALS = Credentials("me@example.org", SECRET, SECRET)
 
-Found = Literal["cloud", "data-center"]
 Serve = Callable[[Request, int], Awaitable[Response]]
 
 

@@ -43,6 +43,13 @@ def test_setting_overrides_the_address() -> None:
     assert find_site("https://example.org/wiki", "data-center") == "https://example.org/wiki"
 
 
+def test_personal_token_alone_is_of_a_data_center() -> None:
+    token = Credentials(personal_token="p")
+    assert find_kind("https://example.org/wiki", auth=token) == "data-center"
+    assert find_kind("https://example.org/wiki", auth=Credentials("me", "t", "p")) == "cloud"
+    assert find_kind("https://example.atlassian.net", auth=token) == "cloud"
+
+
 @pytest.mark.parametrize("address", ["", "example.org", "ftp://example.org", "https://", "http://a:b", "//example.org"])
 def test_what_is_no_address_is_told_so(address: str) -> None:
     with pytest.raises(SettingsError, match="CONFLUENCE_URL"):

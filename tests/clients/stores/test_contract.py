@@ -92,6 +92,35 @@ def test_run_gives_up_nothing_that_a_later_one_asked_for(store: Store) -> None:
     assert store.get("b", "S", "next") == ("x",)
 
 
+def test_entry_is_the_later_runs_whoever_asks_for_it_last(store: Store) -> None:
+    store.put("a", ("x",), "S", "0")
+    for run in ("older", "younger", "older"):
+        store.get("a", "S", run)
+    assert store.end_run("S", "younger") == 0
+
+
+def test_entry_that_was_given_up_twice_counts_from_the_second_time(store: Store) -> None:
+    for run, key in enumerate("abc"):
+        store.put(key, ("x",), "S", str(run))
+    assert store.end_run("S", "3") == 3
+    store.get("a", "S", "4")
+    assert store.end_run("S", "5") == 1
+    for new, gone in [("d", "b"), ("e", "c"), ("f", "a")]:
+        assert store.look(gone) is not None
+        assert store.put(new, ("x",), "S", "6")
+        assert store.look(gone) is None
+
+
+def test_entry_that_an_older_run_asks_for_is_not_given_up_any_more(store: Store) -> None:
+    store.get("a", "S", "older")
+    for key in "abc":
+        store.put(key, ("x",), "S", "younger")
+    assert store.end_run("S", "last") == 3
+    assert store.get("a", "S", "older") == ("x",)
+    assert [store.put(key, ("x",), "S", "older") for key in "def"] == [True, True, False]
+    assert store.get("a", "S", "older") == ("x",)
+
+
 def test_run_may_use_the_name_of_one_that_has_ended(store: Store) -> None:
     store.put("a", ("x",), "S", "nightly")
     assert store.end_run("S", "nightly") == 0
