@@ -25,7 +25,7 @@ from tagspace_lab.live.running import run_task, start_task
 from tagspace_lab.live.task import Request
 from tagspace_lab.operations.duty import on_duty, secrets_of
 from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG
-from tagspace_lab.operations.monitor import LogWatch, TaskWatch
+from tagspace_lab.operations.monitor import LogWatch, TaskWatch, View
 from tagspace_lab.pipeline.journal import Journal
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.app import build_app
@@ -67,6 +67,7 @@ def test_live_run_is_logged_alerted_and_watched_and_no_secret_is_written(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alerts: list[Any] = []
+    views: list[View] = []
     with ExitStack() as stack:
         base_url = stack.enter_context(serve(world(alerts)))
         copy = f"import sys; open({str(tmp_path / 'alert.json')!r}, 'w').write(sys.stdin.read())"
@@ -99,12 +100,14 @@ def test_live_run_is_logged_alerted_and_watched_and_no_secret_is_written(
                 rng=random.Random(1),
                 wall_clock=time.time,
                 listeners=[alarm],
+                on_progress=lambda job, done, known: views.append(TaskWatch(journal, "TINY-1", time.time).look()),
             )
         )
         view = TaskWatch(journal, "TINY-1", time.time).look()
     assert result.errors == 0
     assert (view.state, view.processed, view.total) == ("done", 24, 24)
     assert view.rate_limit_errors > 6
+    assert any(0 < (each.processed or 0) < 24 and each.concurrency and not each.is_ended for each in views)
     assert [(alert["event"], alert["task_id"]) for alert in alerts] == [("rate_limited", "TINY-1")]
     assert json.loads((tmp_path / "alert.json").read_text()) == alerts[0]
     watch = LogWatch(tmp_path / "logs")
