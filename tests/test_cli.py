@@ -16,7 +16,7 @@ from tagspace_lab.cli.app import app, main
 from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
-    *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot generate", "profile show", "profile diff", "profile check"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
@@ -44,6 +44,8 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
+    ("calibrate nosuch.jsonl", "nosuch.jsonl: the trace cannot be read"),
+    ("calibrate run.jsonl -o /proc/nosuch/mine.toml", "cannot be written"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
 )
 
