@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 
-from benchmarks import admissions, digitalgov, growth, imports, regimes, replays, wall_clock
+from benchmarks import (
+    admissions,
+    cache_policies,
+    digitalgov,
+    growth,
+    imports,
+    local_tagger,
+    regimes,
+    replays,
+    wall_clock,
+)
 from benchmarks.figures import Figure
 from benchmarks.results import format_table, write_section
 
@@ -18,7 +28,9 @@ _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "replays": replays.measure,
     "growth": growth.measure,
     "digitalgov": digitalgov.measure,
+    "local-tagger": local_tagger.measure,
     "wall-clock": wall_clock.measure,
+    "cache-policies": cache_policies.measure,
     "regimes": regimes.measure,
 }
 _PACKAGES = ("tagspace-lab", "httpx", "starlette", "uvicorn", "pydantic", "selectolax", "pandas")

@@ -151,6 +151,7 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"  # no connection, or it broke
     EXHAUSTED = "exhausted"  # a spend limit: waiting does not help
     REFUSED = "refused"  # any other 4xx: the request itself is wrong
+    ADAPTED = "adapted"  # the server takes no such request: the next one leaves out what it does not take
     CANCELLED = "cancelled"
 
 

@@ -23,9 +23,26 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tagspace_lab.errors import SettingsError
 
-__all__ = ["LARGEST_BATCH", "LARGEST_CONCURRENCY", "PREFIX", "SETTINGS", "Setting", "Settings", "load_settings"]
+__all__ = [
+    "ELSEWHERE",
+    "LARGEST_BATCH",
+    "LARGEST_CONCURRENCY",
+    "PREFIX",
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "load_settings",
+    "read_env_file",
+]
 
 PREFIX = "TAG_SPACE_"
+
+ELSEWHERE = frozenset(
+    f"{PREFIX}{name}"
+    for name in "MODEL FALLBACK_MODEL CACHE_URL STATE_DIR LOG_DIR PRICES SERVICE_TOKEN ALERT_URL ALERT_COMMAND"
+    " ALERT_429_SHARE".split()
+)
+"""Variables with the same prefix that say where things are and not how a run is driven: see `live/connections.py`."""
 
 LARGEST_CONCURRENCY = 100
 LARGEST_BATCH = 50
@@ -47,7 +64,9 @@ _Switch = Annotated[bool, _text_reader("true|false|1|0", lambda text: text.lower
 class Settings(BaseSettings):
     """How one run is driven. Every construction checks all fields at once and raises SettingsError."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     ai_concurrency: _Integer = Field(
         default=3, ge=1, le=LARGEST_CONCURRENCY, description="calls in flight when a run starts"
@@ -136,12 +155,15 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     Other variables of a shared file or environment are passed over; one that starts with
     `TAG_SPACE_` and is unknown is an error.
     """
-    variables = (_read_env_file(env_file) if env_file else {}) | dict(environ or {})
-    values: dict[str, Any] = {_field(name): text for name, text in variables.items() if _is_ours(name)}
+    variables = (read_env_file(env_file) if env_file else {}) | dict(environ or {})
+    values: dict[str, Any] = {
+        _field(name): text for name, text in variables.items() if _is_ours(name) and name not in ELSEWHERE
+    }
     return Settings(**values)
 
 
-def _read_env_file(path: Path) -> dict[str, str]:
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a .env file, as they stand. Raises SettingsError where it cannot be read."""
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:

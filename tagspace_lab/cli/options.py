@@ -16,6 +16,7 @@ from tagspace_lab.errors import InputError
 __all__ = [
     "PROCESSORS",
     "AsJson",
+    "EnvFile",
     "Force",
     "Jobs",
     "Output",
@@ -80,6 +81,10 @@ Runs = Annotated[
 Jobs = Annotated[int, typer.Option(parser=whole(1, 256), metavar="N", help="Processes that replay at the same time.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option("--env-file", metavar="FILE", help="Variables; those of the environment win. [default: none]"),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the result is written.")]
 
 

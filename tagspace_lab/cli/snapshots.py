@@ -1,16 +1,19 @@
-"""`tagspace-lab snapshot folder|generate`: spaces in files."""
+"""`tagspace-lab snapshot folder|confluence|generate`: spaces in files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagspace_lab.cli.options import Force, Output, Seed, examples, whole
+from tagspace_lab.cli.options import EnvFile, Force, Output, Seed, examples, whole
 from tagspace_lab.cli.screen import is_watched, say
+
+if TYPE_CHECKING:
+    from tagspace_lab.lab.folders import Summary
 
 __all__ = ["snapshots"]
 
@@ -39,14 +42,42 @@ def folder(
 
     with _progress("reading", "file") as advance:
         summary = snapshot_folder(source, output, force=force, progress=advance)
-    for problem in summary.problems[:_SHOWN_PROBLEMS]:
-        say(f"Note: {problem}")
-    if len(summary.problems) > _SHOWN_PROBLEMS:
-        say(f"Note: and {len(summary.problems) - _SHOWN_PROBLEMS} more like these")
-    say(
-        f"Wrote {output}: {summary.pages} pages, {summary.labelled} of them with gold labels "
-        f"({summary.vocabulary} labels in all), {summary.without_text} without text."
+    _tell(summary)
+
+
+@snapshots.command(
+    epilog=examples(
+        "tagspace-lab snapshot confluence DOCS -o docs.jsonl.gz",
+        "tagspace-lab replay docs.jsonl.gz --scenario openai-tier1",
     )
+)
+def confluence(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="The key of a space, as in its address.")],
+    output: Output,
+    force: Force = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Turn a live Confluence space into a snapshot. Nothing is changed in the wiki.
+
+    Its current pages are read as they are today; the labels that they carry are their gold labels.
+    CONFLUENCE_URL says where the wiki is; CONFLUENCE_USERNAME and CONFLUENCE_API_TOKEN let one into a
+    Cloud, CONFLUENCE_PERSONAL_TOKEN into a Data Center.
+    """
+    import asyncio
+    import os
+    import random
+    import time
+
+    from tagspace_lab.lab.wikis import snapshot_wiki
+    from tagspace_lab.live.connections import load_connections
+
+    connections = load_connections(os.environ, env_file)
+    rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not a secret
+    with _progress("reading", "page") as advance:
+        summary = asyncio.run(
+            snapshot_wiki(connections, space, output, rng=rng, wall_clock=time.time, force=force, progress=advance)
+        )
+    _tell(summary)
 
 
 @snapshots.command(
@@ -71,15 +102,26 @@ def generate(
     say(f"Wrote {output}: {pages} pages, seed {seed}.")
 
 
+def _tell(summary: Summary) -> None:
+    for problem in summary.problems[:_SHOWN_PROBLEMS]:
+        say(f"Note: {problem}")
+    if len(summary.problems) > _SHOWN_PROBLEMS:
+        say(f"Note: and {len(summary.problems) - _SHOWN_PROBLEMS} more like these")
+    say(
+        f"Wrote {summary.path}: {summary.pages} pages, {summary.labelled} of them with gold labels "
+        f"({summary.vocabulary} labels in all), {summary.without_text} without text."
+    )
+
+
 @contextmanager
 def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that follows calls of (done, all)."""
+    """A bar that follows calls of (done, all), 0 where nobody knows how many."""
     from tqdm.auto import tqdm
 
     with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
 
         def advance(done: int, total: int) -> None:
-            bar.total = total
+            bar.total = total or None
             bar.update(done - bar.n)
 
         yield advance

@@ -64,6 +64,7 @@ def _describe_urls(base_url: str, key: str, *, has_fallback: bool) -> str:
         f"Anthropic base URL   {base_url}",
         *([f"Fallback provider    {base_url}/fallback/v1"] if has_fallback else []),
         f"Confluence           {base_url}/wiki    (space {key})",
+        f"  as a Data Center   {base_url}/confluence",
         "",
         f"""curl {provider}/chat/completions -H 'Authorization: Bearer any' -H 'Content-Type: application/json' \\
   -d '{{"model": "any", "messages": [{{"role": "user", "content": "Tag this.\\n[]"}}]}}'""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from http.cookiejar import CookieJar
 from typing import Any
@@ -19,8 +20,13 @@ class _NoCookies(CookieJar):
 
 
 def open_http(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """A client without cookies and redirects. Build it inside the event loop that uses it, and close it there."""
-    return httpx.AsyncClient(transport=transport, cookies=_NoCookies(), follow_redirects=False)
+    """A client without cookies and redirects. Build it inside the event loop that uses it, and close it there.
+
+    Over sockets it keeps connections open, and speaks HTTP/2 with servers that offer it; with a `transport`, an app in
+    this process, it is cheap to build.
+    """
+    logging.getLogger("hpack").setLevel(logging.WARNING)  # at DEBUG it shows every header, and so the keys
+    return httpx.AsyncClient(transport=transport, http2=transport is None, cookies=_NoCookies(), follow_redirects=False)
 
 
 @lru_cache(maxsize=64)

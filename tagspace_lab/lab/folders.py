@@ -21,11 +21,11 @@ from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
-from selectolax.lexbor import LexborHTMLParser
 
 from tagspace_lab.errors import SnapshotError
 from tagspace_lab.lab.files import check_writable
 from tagspace_lab.lab.snapshots import Progress, SnapshotSpace, save_space, space_key
+from tagspace_lab.policy.markup import trees
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page
@@ -36,8 +36,9 @@ __all__ = ["Summary", "snapshot_folder"]
 _MARKDOWN = frozenset({".md", ".markdown"})
 _HTML = frozenset({".html", ".htm"})
 _LABEL_KEYS = ("labels", "tags", "topics", "categories")
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe_load, ten times as fast where libyaml is there
 _MAX_BYTES = 10 * 2**20
+_MAX_MARKDOWN_CHARS = 200_000  # rendering takes up to 11 µs and 1 kB a character: 2 s and 200 MB at the worst
+_MAX_FRONT_CHARS = 100_000  # YAML reads a number of n sexagesimal digits in n² steps
 _LABELS = LabelRules(max_labels=1_000)
 
 
@@ -51,6 +52,13 @@ class Summary:
     without_text: int
     vocabulary: int
     problems: tuple[str, ...]
+
+
+class _Front(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast with libyaml
+    """Safe YAML without merging (`<<`), by which ten lines grow to gigabytes."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave `<<` where it stands: it is refused as a key then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +132,15 @@ class _FolderReader:
         if text is None:
             return None
         source = self._parted(text, name)
-        body = source.body if file.suffix.lower() in _HTML else self._markdown.render(source.body)
+        body = source.body if file.suffix.lower() in _HTML else self._rendered(source.body, name)
         title = source.front.get("title")
         heading = title.strip() if isinstance(title, str) else _heading(body)
         return Page(self._id(name), heading or file.stem, body, 1, self._labels(source.front, name))
+
+    def _rendered(self, markdown: str, name: str) -> str:
+        if len(markdown) > _MAX_MARKDOWN_CHARS:
+            self._note(name, f"longer than {_MAX_MARKDOWN_CHARS:,} characters: what follows them is left out")
+        return str(self._markdown.render(markdown[:_MAX_MARKDOWN_CHARS]))
 
     def _text(self, file: Path, name: str) -> str | None:
         try:
@@ -151,8 +164,11 @@ class _FolderReader:
         if next(fences, None) != 0 or (end := next(fences, None)) is None:
             return _Source({}, text)
         front, body = "\n".join(lines[1:end]), "\n".join(lines[end + 1 :])
+        if len(front) > _MAX_FRONT_CHARS:
+            self._note(name, f"front matter is longer than {_MAX_FRONT_CHARS:,} characters, read without labels")
+            return _Source({}, body)
         try:
-            fields = yaml.load(front, Loader=_YAML)  # noqa: S506
+            fields = yaml.load(front, Loader=_Front)  # noqa: S506
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             self._note(name, f"front matter is not YAML ({_first_line(error)}), read without labels")
             return _Source({}, body)
@@ -190,9 +206,10 @@ class _FolderReader:
 
 def _heading(html: str) -> str:
     """The text of <title> or else of the first heading, or nothing."""
-    tree = LexborHTMLParser(html[:100_000].encode("utf-8", "replace"))
-    found = tree.css_first("head title") or tree.css_first("h1, h2, h3")
-    return " ".join(found.text().split()) if found else ""
+    beginning = list(trees(html[:100_000]))
+    found = (tree.css_first(tags) for tags in ("head title", "h1, h2, h3") for tree in beginning)
+    heading = next(filter(None, found), None)
+    return " ".join(heading.text().split()) if heading else ""
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import httpx
@@ -30,6 +31,7 @@ from tagspace_lab.pipeline.pipeline import Pipeline, RunResult
 from tagspace_lab.pipeline.router import Endpoint, Router
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.pipeline.traces import TraceWriter
+from tagspace_lab.policy.isolation import addresses_model
 from tagspace_lab.policy.limits import make_limiter
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import page_text
@@ -45,6 +47,8 @@ _MODEL_NAME = "twin"
 _KEY = "twin"  # the twin wants a key, and takes any
 
 T = TypeVar("T")
+
+_is_suspect = lru_cache(maxsize=4096)(addresses_model)  # the same pages are replayed again and again
 
 
 class TextMemo:
@@ -171,6 +175,7 @@ class _Wiring:
             model_name=_MODEL_NAME,
             result=result,
             read_text=read_text,
+            is_suspect=_is_suspect,
             total=len(space),
             on_progress=on_progress,
             check_stop=check_stop,

@@ -18,7 +18,10 @@ SHARED: Final = "shared"
 
 @dataclass(slots=True)
 class CacheStats:
-    """Look-ups of one run. A page that shares another's question counts as a hit."""
+    """Look-ups of one run. A page that shares another's question counts as a hit.
+
+    `evictions` counts the entries that the run's end gave up; `size` all that are kept, these among them.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -33,12 +36,17 @@ class CacheStats:
 
 
 class ResultCache:
-    """One run's view of a store: single flight, statistics, and the end of the run. No store: everything is asked."""
+    """One run's view of a store: single flight, statistics, and the end of the run. No store: everything is asked.
 
-    def __init__(self, store: Store | None, space: str, run: str) -> None:
+    `may_drop` is false for a run that does not mean to see the whole space: a filtered or a dry one. Its end, like
+    that of a run which was stopped or failed, gives nothing up.
+    """
+
+    def __init__(self, store: Store | None, space: str, run: str, *, may_drop: bool = True) -> None:
         self._store = store
         self._space = space
         self._run = run
+        self._may_drop = may_drop
         self._sharing: dict[str, list[str]] = {}
         self._unkept: dict[str, tuple[str, ...]] = {}  # this run's answers for which the store had no room
         self.stats = CacheStats()
@@ -66,16 +74,19 @@ class ResultCache:
         """Keep the answer to `text`; the ends of all pages that it answers, its own first."""
         if self._store is None:
             return [tagging]
-        if tagging.status is Status.TAGGED and not self._store.put(text.key, tagging.labels, self._space, self._run):
+        if tagging.status is Status.TAGGED and not self._keep(self._store, text, tagging.labels):
             self._unkept[text.key] = tagging.labels
         status = Status.CACHED if tagging.status is Status.TAGGED else tagging.status
         sharing = self._sharing.pop(text.key, [])
         return [tagging, *(Tagging(page_id, status, tagging.labels, tagging.reason) for page_id in sharing)]
 
     def end_run(self, *, whole: bool) -> None:
-        """Close the statistics; drop what the run did not ask for, if it saw the `whole` space."""
+        """Close the statistics; give up what the run did not ask for, if it saw the `whole` space and may."""
         if self._store is None:
             return
-        if whole:
+        if whole and self._may_drop:
             self.stats.evictions = self._store.end_run(self._space, self._run)
         self.stats.size = len(self._store)
+
+    def _keep(self, store: Store, text: Text, labels: tuple[str, ...]) -> bool:
+        return store.put(text.key, labels, self._space, self._run, text.version)

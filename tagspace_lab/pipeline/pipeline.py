@@ -11,16 +11,19 @@ Every page that is listed comes out exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
 
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
+from tagspace_lab.pipeline.marks import tell_end
 from tagspace_lab.pipeline.metrics import ConcurrencyMetrics, summarise_attempts
 from tagspace_lab.pipeline.router import Router
 from tagspace_lab.policy.batching import Packer
+from tagspace_lab.policy.isolation import addresses_model
 from tagspace_lab.policy.prompts import LabelRules, text_key
 from tagspace_lab.policy.text import cut, estimate_tokens, page_text
 from tagspace_lab.records import Attempt, Batch, Page, Rates, Status, Tagging, Text
@@ -33,6 +36,7 @@ Deliver = Callable[[Tagging], Awaitable[Tagging]]
 
 _STOP_POLL_S = 0.25
 _DELIVERERS = 4
+_logger = logging.getLogger("tagspace_lab.pipeline.router")
 
 
 class PageSource(Protocol):
@@ -78,8 +82,9 @@ class Pipeline:
     """One run over one space. Make it, and call :meth:`run` once, inside a running event loop.
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
-    remember texts between runs). `total` is the number of pages, where it is known beforehand. Four pages at a
-    time go through `deliver`, where one is given; it must not raise for what happens to a single page.
+    remember texts between runs). A page of whose title and text `is_suspect` is true travels alone, so that no other
+    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand. Four
+    pages at a time go through `deliver`, where one is given; it must not raise for what happens to a single page.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Pipeline:
         model_name: str,
         result: RunResult,
         read_text: Callable[[str], str] = page_text,
+        is_suspect: Callable[[str, str], bool] = addresses_model,
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
@@ -106,6 +112,7 @@ class Pipeline:
         self._model_name = model_name
         self._result = result
         self._read_text = read_text
+        self._is_suspect = is_suspect
         self._total = total
         self._on_progress = on_progress
         self._check_stop = check_stop
@@ -120,7 +127,7 @@ class Pipeline:
 
     async def run(self, space_key: str) -> RunResult:
         """Tag every page of the space. Raises ConfluenceError only if not even the first listing came."""
-        self._router.began_s = asyncio.get_running_loop().time()
+        self._router.begin(self._result.task_id)
         try:
             await self._run_stages(space_key)
         except ExceptionGroup as group:
@@ -183,7 +190,7 @@ class Pipeline:
                 if isinstance(prepared, Tagging):
                     await self._hand_on(prepared)
                 elif prepared is not None:
-                    for batch in packer.add(prepared):
+                    for batch in self._pack(packer, prepared):
                         await self._batches.put(batch)
         for batch in packer.flush():
             await self._batches.put(batch)
@@ -202,8 +209,17 @@ class Pipeline:
             return text
         return None if claim == SHARED else Tagging(page.id, Status.CACHED, tuple(claim))
 
+    def _pack(self, packer: Packer, text: Text) -> Iterable[Batch]:
+        """The batches that are ready now that `text` is here."""
+        if not self._is_suspect(text.title, text.text):
+            return packer.add(text)
+        _logger.info("[ROUTER] page %s reads as if it addressed the model: it travels alone", text.page_id)
+        return [Batch((text,))]
+
     async def _work(self) -> None:
         while (batch := await self._batches.get()) is not None:
+            if self._check_stop is not None and not self._ended and self._check_stop():
+                self._stop()
             texts = {text.page_id: text for text in batch.texts}
             async for taggings in self._router.tag(batch):
                 # What was paid for is kept before anything else is waited for.
@@ -235,6 +251,9 @@ class Pipeline:
         """End the run when its caller says so."""
         while not check_stop():  # noqa: ASYNC110 - the caller's flag has no event
             await asyncio.sleep(_STOP_POLL_S)
+        self._stop()
+
+    def _stop(self) -> None:
         self._end(Status.STOPPED, "the run was stopped")
 
     def _end(self, status: Status, reason: str) -> None:
@@ -250,8 +269,7 @@ class Pipeline:
 
     def _close(self) -> RunResult:
         result = self._result
-        if result.broke_off and not result.results:
-            raise ConfluenceError(result.broke_off)
+        is_unread = bool(result.broke_off) and not result.results
         if not self._listed_all and not result.broke_off:
             result.broke_off = "the run ended before the listing did: there may be more pages"
         result.makespan_s = asyncio.get_running_loop().time() - self._router.began_s
@@ -261,6 +279,9 @@ class Pipeline:
         whole = not self._ended and not result.broke_off and not statuses & {Status.STOPPED, Status.ERROR}
         self._cache.end_run(whole=whole)
         result.cache_stats = self._cache.stats
+        tell_end(result)
+        if is_unread:
+            raise ConfluenceError(result.broke_off)
         return result
 
 

@@ -105,6 +105,11 @@ class Router:
         """What the primary's throttle has learned of its limits."""
         return self._endpoints[0].throttle.limiter.rates
 
+    def begin(self, task_id: str) -> None:
+        """The run begins now."""
+        self.began_s = asyncio.get_running_loop().time()
+        self._marks.on_start(task_id, [endpoint.name for endpoint in self._endpoints])
+
     async def tag(self, batch: Batch) -> AsyncIterator[list[Tagging]]:
         """One tagging for every page of `batch`, some with each answer: tagged, or an error or stop that says why."""
         todo = deque([self._new_call(batch)])
@@ -144,6 +149,8 @@ class Router:
             return [], [call]  # only this provider was closed: choose again
         if reply.outcome is Outcome.OK:
             return self._read(call, reply)
+        if reply.outcome is Outcome.ADAPTED:
+            return [], [call]  # no fault of the pages: again, in the form that the server takes
         return await self._recover(endpoint, call, reply)
 
     async def _attempt(self, endpoint: Endpoint, call: _Call) -> Reply:
@@ -169,8 +176,9 @@ class Router:
         rest = Batch(tuple(text for text in call.batch.texts if text.page_id in missing))
         failures = call.failures + 1
         if len(call.batch) == 1 and failures >= self._settings.max_attempts:
-            return taggings + _give_up(rest, Status.ERROR, f"{answer.problem} ({failures} attempts)"), []
-        return taggings, [self._new_call(half, failures, call.broken + 1) for half in split(rest)]
+            why = ": ".join(filter(None, (reply.message, answer.problem)))
+            return taggings + _give_up(rest, Status.ERROR, f"{why} ({failures} attempts)"), []
+        return taggings, self._split(call, rest, "the answer left pages out", failures, call.broken + 1)
 
     async def _recover(self, endpoint: Endpoint, call: _Call, reply: Reply) -> tuple[list[Tagging], list[_Call]]:
         """After a failed attempt: wait and send again, elsewhere or in halves, or end the pages as errors."""
@@ -198,8 +206,9 @@ class Router:
             case Verdict.CLOSE:
                 endpoint.closed = f"{endpoint.name}: {reply.message}"
                 endpoint.throttle.close()
+                self._marks.on_close(self._at_s(), endpoint.name, reply)
             case Verdict.SPLIT:
-                halves = [self._new_call(half) for half in split(call.batch)]
+                halves = self._split(call, call.batch, f"{endpoint.name}: {reply.outcome}, HTTP {reply.status}")
                 for half in halves if is_suspect else ():
                     half.turn, half.in_vain, half.overtaken_by = call.turn, call.in_vain, call.overtaken_by
                 return [], halves
@@ -313,6 +322,12 @@ class Router:
     def _new_call(self, batch: Batch, failures: int = 0, broken: int = 0) -> _Call:
         number = self._next_number()
         return _Call(batch, number, failures, broken, turn=number)
+
+    def _split(self, call: _Call, rest: Batch, why: str, failures: int = 0, broken: int = 0) -> list[_Call]:
+        """What is left of a call, in halves."""
+        halves = split(rest)
+        self._marks.on_split(self._at_s(), call.id, len(call.batch), [len(half) for half in halves], why)
+        return [self._new_call(half, failures, broken) for half in halves]
 
     def _next_number(self) -> int:
         self._calls += 1

@@ -3,19 +3,20 @@
 Dialects, from the vendors' rate-limit pages: `x-ratelimit-*` with Go durations (OpenAI), bare
 seconds or zeros that mean "not stated" (Azure), epoch milliseconds (gateways); `anthropic-ratelimit-*` with
 RFC 3339 instants; the IETF draft's `RateLimit` and `RateLimit-Policy`; Google's RetryInfo in the body.
-What makes no sense (negative, not a number, a limit of 0, a wait of a day) is treated as not stated.
+What makes no sense (negative, not a number, other digits than ASCII's, a limit of 0, a wait of a day, a reset in a
+year) is treated as not stated.
 
 No clock here: the wall clock's time arrives as `wall_s`, seconds since the epoch.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from tagspace_lab.records import Quota, RateLimit
@@ -25,6 +26,13 @@ __all__ = ["MAX_WAIT_S", "is_exhausted", "read_rate_limit"]
 MAX_WAIT_S = 3600.0
 """Longer waits than this are not believed."""
 
+_LONGEST_RESET_S = 32 * 86_400.0
+"""A quota of a month is whole again by then."""
+_LARGEST_NUMBER = 1e12
+"""No quota is as large; some are told as "unlimited" by a number that is."""
+_MOST_STRINGS = 100
+"""Strings of a body that are looked at: an error needs no more, and a hostile one could hold a million."""
+
 _EXHAUSTED = {
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -33,18 +41,21 @@ _EXHAUSTED = {
     "organization_usage_limit_exceeded",
     "enforced_spend_limit_reached",
 }
-_LONGEST_TIME = 64
-"""Characters. Every form of a time is shorter, and what is longer may be meant to exhaust a parser."""
-_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)")
+_LONGEST_VALUE = 64
+"""Characters. Every number and every form of a time is shorter; what is longer may be meant to exhaust a parser."""
+_NUMBER = re.compile(r"\s*\+?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?\s*")
+_GO_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|us|µs|ns|s)")
 _GO_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:h|ms|m|s))+)")
+_TRY_AGAIN = re.compile(r"try again in ((?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:h|ms|m|s)){1,4})")
 _CAUSE = re.compile(
     r"\b(?:(input token|output token|token|request|call)s?"
     r"(?: per (?:minute|min|second|sec|day)| rate limit)|(concurren))"
 )
 _TOO_LARGE = re.compile(r"\brequest too large\b")
-_LIMIT_AND_REQUESTED = re.compile(r"\blimit:? (\d[\d,]{0,20})\b.{0,100}?\brequested:? (\d[\d,]{0,20})")
-_IETF_PART = re.compile(r";\s*([a-z]+)=(\d+)")
+_LIMIT_AND_REQUESTED = re.compile(r"\blimit:? ([0-9][0-9,]{0,20})\b.{0,100}?\brequested:? ([0-9][0-9,]{0,20})")
+_IETF_PART = re.compile(r";\s*([a-z]+)=([0-9]+)")
+_Said = list[tuple[str, str]]
+"""(name, string) pairs of a body."""
 _VENDOR = re.compile(
     r"(?:x|anthropic)-ratelimit-(?:(limit|remaining|reset)-)?(requests|tokens|input-tokens|output-tokens)?"
     r"-?(limit|remaining|reset)?$"
@@ -63,7 +74,8 @@ def read_rate_limit(headers: Mapping[str, str], body: Any = None, *, wall_s: flo
     for unit, part, number in _ietf_fields(headers):
         stated.setdefault(unit, {}).setdefault(part, number)
     quotas = {unit: quota for unit, parts in stated.items() if (quota := _quota(parts)) is not None}
-    return RateLimit(quotas, _retry_after_s(headers, body, wall_s), _cause(body), _is_oversized(body))
+    said = _strings(body) if body is not None else []
+    return RateLimit(quotas, _retry_after_s(headers, said, wall_s), _cause(said), _is_oversized(said))
 
 
 def is_exhausted(body: Any) -> bool:
@@ -109,29 +121,29 @@ def _quota(parts: dict[str, float]) -> Quota | None:
     return Quota(limit, remaining, parts.get("reset"))
 
 
-def _retry_after_s(headers: Mapping[str, str], body: Any, wall_s: float) -> float | None:
+def _retry_after_s(headers: Mapping[str, str], said: _Said, wall_s: float) -> float | None:
     """The wait that a response asks for: the finest statement that makes sense, in seconds."""
     milliseconds = _number(headers.get("retry-after-ms"))
     candidates = (
         milliseconds / 1000 if milliseconds is not None else None,
         _seconds(headers.get("retry-after"), wall_s),
-        *(_seconds(value, wall_s) for name, value in _strings(body) if name == "retryDelay"),
-        *(_seconds(found[1], wall_s) for _, value in _strings(body) if (found := _TRY_AGAIN.search(value))),
+        *(_seconds(value, wall_s) for name, value in said if name == "retryDelay"),
+        *(_seconds(found[1], wall_s) for _, value in said if (found := _TRY_AGAIN.search(value))),
     )
     return next((wait_s for wait_s in candidates if wait_s is not None and 0 < wait_s <= MAX_WAIT_S), None)
 
 
-def _cause(body: Any) -> str:
+def _cause(said: _Said) -> str:
     """The quota that an error's prose says is used up."""
-    for _, value in _strings(body):
+    for _, value in said:
         if match := _CAUSE.search(value.lower()):
             return "concurrency" if match[2] else f"{match[1].replace(' ', '_')}s".replace("calls", "requests")
     return ""
 
 
-def _is_oversized(body: Any) -> bool:
+def _is_oversized(said: _Said) -> bool:
     """Whether an error's prose says that the request alone is more than a limit lets in (OpenAI, Groq, Azure)."""
-    for _, value in _strings(body):
+    for _, value in said:
         words = value.lower()
         if _TOO_LARGE.search(words):
             return True
@@ -142,22 +154,27 @@ def _is_oversized(body: Any) -> bool:
 
 
 def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
+    """A number of 0 or more as ASCII writes it; None of anything else, and of what is too large to be meant."""
+    if not value or len(value) > _LONGEST_VALUE or not _NUMBER.fullmatch(value):
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    number = float(value)
+    return number if number <= _LARGEST_NUMBER else None
 
 
 def _seconds(value: str | None, wall_s: float) -> float | None:
     """Seconds from now: of a number (epoch seconds or milliseconds if huge), a Go duration, or a date."""
-    if not value or len(value) > _LONGEST_TIME:
+    if not value or len(value) > _LONGEST_VALUE:
         return None
-    if (number := _number(value)) is not None:
-        if number > 1e11:
-            number = number / 1000
-        return max(0.0, number - wall_s) if number > 1e8 else number
-    return _go_duration_s(value) if value[0].isdigit() and "-" not in value else _date_s(value, wall_s)
+    seconds: float | None
+    if _NUMBER.fullmatch(value):
+        number = float(value)
+        number = number / 1000 if number > 1e11 else number
+        seconds = max(0.0, number - wall_s) if number > 1e8 else number
+    elif value[0].isdigit() and "-" not in value:
+        seconds = _go_duration_s(value)
+    else:
+        seconds = _date_s(value, wall_s)
+    return seconds if seconds is not None and seconds <= _LONGEST_RESET_S else None
 
 
 def _go_duration_s(value: str) -> float | None:
@@ -182,14 +199,18 @@ def _instant(value: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _strings(body: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every (name, string) of a JSON body, a few levels deep: vendors nest their errors differently."""
+def _strings(body: Any) -> _Said:
+    """The first (name, string) pairs of a JSON body, a few levels deep: vendors nest their errors differently."""
+    return list(islice(_walk(body), _MOST_STRINGS))
+
+
+def _walk(body: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
     if isinstance(body, dict) and depth < 6:
         for name, value in body.items():
             if isinstance(value, str):
                 yield str(name), value[:1000]
             else:
-                yield from _strings(value, depth + 1)
+                yield from _walk(value, depth + 1)
     elif isinstance(body, list) and depth < 6:
         for value in body[:20]:
-            yield from _strings(value, depth + 1)
+            yield from _walk(value, depth + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -81,7 +81,7 @@ def interpolate(points: Sequence[tuple[int, float]], size: int) -> float:
     return low + (high - low) * (size - left) / (right - left)
 
 
-def render(entries: Sequence[dict[str, Any]]) -> str:
+def render(entries: Sequence[Mapping[str, Any]]) -> str:
     """The answer as the JSON text that the prompt asks for."""
     return json.dumps({"pages": entries}, ensure_ascii=False, separators=(",", ":"))
 

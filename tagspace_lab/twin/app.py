@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from tagspace_lab.records import Space
 from tagspace_lab.twin.confluence import ConfluenceTwin
+from tagspace_lab.twin.injection import PlantedSpace
 from tagspace_lab.twin.provider import ProviderTwin
 from tagspace_lab.twin.schema import Scenario
 from tagspace_lab.twin.stopwatch import Stopwatch
@@ -27,22 +28,28 @@ def build_app(
 ) -> Starlette:
     """The world of `scenario` around `space`, as it is on `day` of its history.
 
-    Routes: `/v1/...` (provider), `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...`.
+    Routes: `/v1/...` (provider; also `/openai/v1/...` and `/openai/deployments/NAME/...`, as Azure names them),
+    `/fallback/v1/...` (fallback, where the scenario has one), `/wiki/...` (Confluence Cloud), `/confluence/...` and
+    `/rest/...` (the same wiki as a Data Center).
     `app.state` gives `provider`, `fallback` (or None), `confluence` and `elapsed_s`, which tells the world's
     time. `wall_clock` tells seconds since 1970; it is read once, at the first request.
     """
     elapsed_s = Stopwatch(wall_clock)
-    quality = scenario.quality
-    provider = ProviderTwin(scenario.provider, space, quality, elapsed_s=elapsed_s, seed=seed)
+    quality, injection = scenario.quality, scenario.injection
+    if injection:
+        space = PlantedSpace(space, injection, seed)
+    provider = ProviderTwin(scenario.provider, space, quality, elapsed_s=elapsed_s, seed=seed, injection=injection)
     fallback = scenario.fallback and ProviderTwin(
-        scenario.fallback, space, quality, elapsed_s=elapsed_s, name="fallback", seed=seed
+        scenario.fallback, space, quality, elapsed_s=elapsed_s, name="fallback", seed=seed, injection=injection
     )
     confluence = ConfluenceTwin(scenario.confluence, space, elapsed_s=elapsed_s, day=day)
     app = Starlette(
         routes=[
             *provider.routes("/v1"),
+            *provider.routes("/openai/v1"),
+            *provider.routes("/openai/deployments/{deployment}"),
             *(fallback.routes("/fallback/v1") if fallback else []),
-            *confluence.routes("/wiki"),
+            *confluence.routes(),
         ]
     )
     app.state.provider, app.state.fallback, app.state.confluence = provider, fallback, confluence

@@ -21,9 +21,10 @@ from tagspace_lab.records import Cost, Space
 from tagspace_lab.twin.answers import Model, cut_short, render
 from tagspace_lab.twin.dialects import rate_limit_headers, refusal_headers, refusal_message
 from tagspace_lab.twin.fates import Ending, Fate, draw_fate, service_s, weather
+from tagspace_lab.twin.injection import find_orders, is_obeyed, say_as_ordered
 from tagspace_lab.twin.noise import draw
 from tagspace_lab.twin.quotas import Charge, Gate, Verdict
-from tagspace_lab.twin.schema import Provider, Quality
+from tagspace_lab.twin.schema import Injection, Provider, Quality
 from tagspace_lab.twin.stopwatch import Stopwatch
 from tagspace_lab.twin.wires import AnthropicWire, Ask, OpenAIWire, Usage, VendorError, Wire, find_pages
 
@@ -36,6 +37,17 @@ _CACHE_MIN_TOKENS = 1024
 _UNREADABLE = 400
 """What is wrong with such a request is found behind the limits, so that its answer tells them."""
 _PLAIN_ANSWER = "This is a simulated model: it tags the pages of its space and has nothing else to say."
+_MODELS = {
+    "object": "list",
+    "data": [
+        {"id": "twin", "object": "model", "created": 0, "owned_by": "twin"}
+        | {"type": "model", "display_name": "Twin", "created_at": "1970-01-01T00:00:00Z"}
+    ],
+    "has_more": False,
+    "first_id": "twin",
+    "last_id": "twin",
+}
+"""The list of models in the words of both vendors, whose SDKs ask for it at the same address."""
 
 
 class Decision(NamedTuple):
@@ -76,8 +88,9 @@ class ProviderTwin:
         elapsed_s: Stopwatch,
         name: str = "provider",
         seed: int = 0,
+        injection: Injection | None = None,
     ) -> None:
-        self._provider, self._elapsed_s = provider, elapsed_s
+        self._provider, self._elapsed_s, self._injection = provider, elapsed_s, injection
         self._key = (seed, name)
         self._model = Model(space, quality, provider.output, seed=seed)
         self._seen: Counter[bytes] = Counter()
@@ -115,8 +128,7 @@ class ProviderTwin:
             return await self._serve(request, anthropic)
 
         async def list_models(_: Request) -> Response:
-            model = {"id": "twin", "object": "model", "created": 0, "owned_by": "twin"}
-            return JSONResponse({"object": "list", "data": [model]})
+            return JSONResponse(_MODELS)
 
         return [
             Route(f"{prefix}/models", list_models, methods=["GET"]),
@@ -195,7 +207,7 @@ class ProviderTwin:
         if fate.ending is Ending.SERVER_ERROR:
             await asyncio.sleep(service_s(latency, fate, 0, load))
             raise VendorError("The server had an error while processing your request.", status=wire.overload_status)
-        text, output_tokens, is_cut = self._say(call, fate)
+        text, output_tokens, is_cut = self._say(call, fate, call_id)
         await asyncio.sleep(service_s(latency, fate, output_tokens, load))
         self._settle(call, output_tokens)
         usage = Usage(call.input_tokens, output_tokens, call.cached_tokens, call.created_tokens)
@@ -217,18 +229,27 @@ class ProviderTwin:
             factor *= 1.0 + self._provider.latency.load_factor * (self._gate.in_flight - 1) / reference
         return factor
 
-    def _say(self, call: _Call, fate: Fate) -> tuple[str, int, bool]:
+    def _say(self, call: _Call, fate: Fate, call_id: str) -> tuple[str, int, bool]:
         """The model's text, its tokens, and whether max_tokens cut it."""
         if call.page_ids is None:
-            text, tokens = _PLAIN_ANSWER, ceil(len(_PLAIN_ANSWER) / self._provider.chars_per_token)
+            text = render([]) if call.ask.wants_json else _PLAIN_ANSWER
+            tokens = ceil(len(text) / self._provider.chars_per_token)
         else:
             entries, tokens = self._model.answer(call.page_ids)
-            text = render(cut_short(entries, fate.cut) if fate.ending is Ending.PARTIAL else entries)
+            entries = cut_short(entries, fate.cut) if fate.ending is Ending.PARTIAL else entries
+            order = self._order(call, call_id)
+            text = say_as_ordered(entries, order, call_id) if order else render(entries)
         if fate.ending is Ending.MALFORMED:
             text = text[: int(fate.cut * (len(text) - 1))]
         if call.ask.max_tokens is None or tokens <= call.ask.max_tokens:
             return text, tokens, False
         return text[: len(text) * call.ask.max_tokens // tokens], call.ask.max_tokens, True
+
+    def _order(self, call: _Call, call_id: str) -> str:
+        """The label that one of the pages demands for all of them, if the model obeys; else empty."""
+        if self._injection is None or not is_obeyed(self._injection, call_id):
+            return ""
+        return next(iter(find_orders(call.ask.prompt)), "")
 
     def _settle(self, call: _Call, output_tokens: int) -> None:
         """Charge the real output, and remember the prompt's fixed part: it is in the cache once it was answered."""

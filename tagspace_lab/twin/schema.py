@@ -2,7 +2,7 @@
 
 A scenario is a TOML file with the tables `[provider]` (with `[provider.limits]`, `.latency`, `.output`,
 `.faults`, `.prices` and `[[provider.events]]`), optionally `[fallback]` with the same keys,
-`[confluence]` and `[quality]`. The attributes below are the keys; an unknown key is an error. Times are
+`[confluence]`, `[quality]` and `[injection]`. The attributes below are the keys; an unknown key is an error. Times are
 seconds since the first request of a run.
 """
 
@@ -19,6 +19,7 @@ __all__ = [
     "Confluence",
     "Event",
     "Faults",
+    "Injection",
     "Latency",
     "LimitStep",
     "Limits",
@@ -208,6 +209,8 @@ class Confluence(Table):
     """Capacity of the bucket of requests. Left out: what one second allows, at least 1."""
     retry_after: bool = True
     """A 429 carries Retry-After."""
+    anonymous: bool = False
+    """Anybody may look: a wrong token or none gets a 200 and sees an empty wiki, not a 401."""
 
 
 class Quality(Table):
@@ -237,6 +240,15 @@ class Quality(Table):
         return self
 
 
+class Injection(Table):
+    """Pages that tell the model to label the others, and how often it does (`injection.py`)."""
+
+    planted_share: Share = 0.05
+    """Share of the pages that begin with an instruction to give every page one of the space's labels."""
+    obeyed_share: Share = 0.88
+    """Share of the calls with such a page in which the model does what it is told."""
+
+
 class Scenario(Table):
     """One world to replay a space against."""
 
@@ -248,9 +260,14 @@ class Scenario(Table):
     fallback: Provider | None = None
     confluence: Confluence = Confluence()
     quality: Quality = Quality()
+    injection: Injection | None = None
+    """Left out: pages hold no instructions."""
 
     @property
     def content_hash(self) -> str:
         """SHA-256 over the canonical JSON of all that acts: neither the name nor the words about it change the hash."""
-        content = self.model_dump(mode="json", exclude={"name", "description", "source"})
+        silent = {"name", "description", "source"} | ({"injection"} if self.injection is None else set())
+        content = self.model_dump(mode="json", exclude=silent)
+        if not self.confluence.anonymous:
+            del content["confluence"]["anonymous"]  # younger than many a hash that was written down
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -40,6 +40,7 @@ class Ask:
     max_tokens: int | None = None
     tool: str | None = None
     is_cacheable: bool = True
+    wants_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,21 @@ class OpenAIWire:
         max_tokens = _max_tokens(content, "max_completion_tokens") or _max_tokens(content, "max_tokens")
         prefix = "".join(_text(item.get("content")) for item in messages if item.get("role") in ("system", "developer"))
         texts = [_text(item.get("content")) for item in messages]
-        schema = _weigh(content.get("response_format")) + _weigh(content.get("tools"))
-        return Ask(content["model"], prefix, _last(messages), sum(map(len, texts)) + schema, max_tokens)
+        form, choice = content.get("response_format"), content.get("tool_choice")
+        chars = sum(map(len, texts)) + _weigh(form) + _weigh(content.get("tools"))
+        function = choice.get("function") if isinstance(choice, dict) else None
+        tool = str(function["name"]) if isinstance(function, dict) and function.get("name") else None
+        wants_json = isinstance(form, dict) and form.get("type") in ("json_schema", "json_object")
+        return Ask(content["model"], prefix, _last(messages), chars, max_tokens, tool, wants_json=wants_json)
 
     def answer(self, ask: Ask, text: str, usage: Usage, call_id: str, created_s: int, is_cut: bool) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        if ask.tool:
+            function = {"name": ask.tool, "arguments": json.dumps(_tool_input(text), ensure_ascii=False)}
+            message |= {
+                "content": None,
+                "tool_calls": [{"id": f"call_{call_id}", "type": "function", "function": function}],
+            }
         reason = "length" if is_cut else "stop"
         return {
             "id": f"chatcmpl-{call_id}",

@@ -14,6 +14,7 @@ from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page
 
 CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "digitalgov-pages.tar.gz"
+MERGES = "".join(f"a{number + 1}: &a{number + 1} {{<<: [{f'*a{number}, ' * 9}]}}\n" for number in range(9))
 
 
 def snapshot(folder: Path, **files: str | bytes) -> tuple[Summary, list[Page]]:
@@ -85,6 +86,41 @@ def test_a_page_with_a_problem_is_kept_and_named(tmp_path: Path, content: bytes,
 def test_front_matter_begins_and_ends(tmp_path: Path, content: str, title: str, text: str) -> None:
     summary, [page] = snapshot(tmp_path, a_dot_md=content)
     assert (page.title, plain_text(page.body), summary.problems) == (title, text, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (f"---\na0: &a0 {{x: 1}}\n{MERGES}---\nkept", "front matter is not YAML"),
+        (f"---\na: {'[' * 40_000}{']' * 40_000}\n---\nkept", "front matter is not YAML"),
+        (f"---\na: 1{':1' * 500_000}\n---\nkept", "front matter is longer than"),
+        ("kept\n\n" + "a|b\n-|-\n" * 1_000_000, "longer than 200,000 characters"),
+        ("kept" + "![" * 4_000_000, "longer than 200,000 characters"),
+    ],
+)
+def test_a_hostile_page_is_read_as_far_as_it_is_cheap(tmp_path: Path, content: str, problem: str) -> None:
+    summary, [page] = snapshot(tmp_path, a_dot_md=content)
+    assert "kept" in page.body[:100]
+    assert [problem in told for told in summary.problems] == [True]
+
+
+@pytest.mark.parametrize("opening", ["<div>", f"<html {' '.join(f'a{number}' for number in range(300))}>"])
+def test_title_is_found_behind_hostile_markup(tmp_path: Path, opening: str) -> None:
+    _, [page] = snapshot(tmp_path, a_dot_html=opening * (90_000 // len(opening)) + "<h2>Title <i>here</i></h2>")
+    assert page.title == "Title here"
+
+
+def test_what_markdown_shows_is_read(tmp_path: Path) -> None:
+    page = (
+        "# A &amp; *b*\n\n- [x] done\n- [ ] todo\n\n1. one\n   - deep\n\n| a | b |\n|---|:-:|\n| `c` | [d](no) |\n\n"
+        "```py\nif e < f:\n```\n\n<details><summary>g</summary>\n\n> h\n\n</details>\n\n![i](no.png) <b>j</b> ~~k~~ "
+        "<no@example.org>[^1]\n\n{{< shortcode >}}\n\n<!-- no -->\n<script>no</script>\n"
+    )
+    _, [read] = snapshot(tmp_path, a_dot_md=page)
+    assert plain_text(read.body).split("\n") == [
+        "A & b", "[x] done", "[ ] todo", "one", "deep", "a | b", "c | d", "if e < f:", "g", "h",
+        "i j k no@example.org[^1]", "{{< shortcode >}}",
+    ]  # fmt: skip
 
 
 def test_links_that_lead_nowhere_or_in_circles_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagspace_lab.clients.stores import MemoryStore
+from tagspace_lab.clients.stores import Entry, MemoryStore
 from tagspace_lab.pipeline.cache import ASK, SHARED, CacheStats, ResultCache
 from tagspace_lab.records import Status, Tagging, Text
 from tests.fakes import examples, make_text
@@ -74,8 +74,10 @@ def test_every_claim_is_answered_exactly_once(claims: list[tuple[int, Status]]) 
     assert cache.stats.hits + cache.stats.misses == len(claims)
 
 
-def run_over(store: MemoryStore, numbers: range, run: str, space: str = "S", *, whole: bool = True) -> CacheStats:
-    cache = ResultCache(store, space, run)
+def run_over(
+    store: MemoryStore, numbers: range, run: str, space: str = "S", *, whole: bool = True, may_drop: bool = True
+) -> CacheStats:
+    cache = ResultCache(store, space, run, may_drop=may_drop)
     for number in numbers:
         text = make_text(number)
         if cache.claim(text) == ASK:
@@ -90,19 +92,32 @@ def test_cyclic_scan_over_a_small_store_hits_what_fits() -> None:
     assert hits == [0, 40, 40, 40]
 
 
-def test_whole_run_drops_what_it_did_not_ask_for() -> None:
-    store = MemoryStore(100)
+def test_whole_run_gives_up_what_it_did_not_ask_for() -> None:
+    store = MemoryStore(60)
     run_over(store, range(50), "first")
     stats = run_over(store, range(10, 60), "second")
-    assert (stats.hits, stats.misses, stats.evictions, stats.size) == (40, 10, 10, 50)
+    assert (stats.hits, stats.misses, stats.evictions, stats.size) == (40, 10, 10, 60)
+    assert run_over(store, range(10, 70), "third").hits == 50
+    assert run_over(store, range(10, 70), "fourth").hits == 60
 
 
-def test_run_that_was_not_whole_drops_nothing() -> None:
-    store = MemoryStore(100)
+@pytest.mark.parametrize(("whole", "may_drop"), [(False, True), (True, False)], ids=["stopped", "filtered or dry"])
+def test_run_that_did_not_see_the_whole_space_gives_up_nothing(whole: bool, may_drop: bool) -> None:
+    store = MemoryStore(50)
     run_over(store, range(50), "first")
-    stats = run_over(store, range(5), "second", whole=False)
+    stats = run_over(store, range(5), "second", whole=whole, may_drop=may_drop)
     assert (stats.evictions, stats.size) == (0, 50)
-    assert run_over(store, range(50), "third").hits == 50
+    run_over(store, range(100, 150), "third", "T")
+    assert run_over(store, range(50), "fourth").hits == 50
+
+
+def test_version_of_the_page_is_kept_and_plays_no_part() -> None:
+    store, text = MemoryStore(10), replace(make_text(0), version=3)
+    cache = ResultCache(store, "S", "first")
+    cache.claim(text)
+    cache.settle(text, tagged(text))
+    assert ResultCache(store, "S", "second").claim(replace(text, version=4)) == ("alpha",)
+    assert store.look(text.key) == Entry(("alpha",), 3, "S", "first")
 
 
 def test_spaces_that_share_a_store_leave_each_other_alone() -> None:

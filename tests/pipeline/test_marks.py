@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tagspace_lab.clients.stores import MemoryStore
+from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.pipeline.marks import Marks
+from tagspace_lab.pipeline.pipeline import RunResult
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.policy.limits import Limiter, Start
 from tagspace_lab.records import Attempt, Outcome, Page, RateLimit, Reply
 from tagspace_lab.settings import Settings
-from tests.fakes import Job, Obedient, ScriptedModel, answered, failed, make_pages, refused
+from tests.fakes import Job, Obedient, ScriptedModel, Shelf, answered, failed, make_pages, refused
 
 ONE_BY_ONE = Settings(batch_size=1, cache_enabled=False)
 KEY = "sk-planted-0123456789"
@@ -123,6 +126,77 @@ def test_times_count_from_the_start_of_the_run(caplog: pytest.LogCaptureFixture)
     assert lines(caplog, "[BACKOFF]") == ["[BACKOFF] 2.000 s: nothing starts at primary for 3.000 s"]
 
 
+def test_router_tells_where_the_run_starts(caplog: pytest.LogCaptureFixture) -> None:
+    Job(make_pages(1), run_id="night\n2 [429]").run()
+    run(ScriptedModel(), fallback="cooling")
+    run(ScriptedModel(), fallback="never")
+    assert lines(caplog, "[ROUTER]") == [
+        "[ROUTER] 0.000 s: run night_2__429_ starts with primary, fallback: none",
+        "[ROUTER] 0.000 s: run run starts with primary, fallback: fallback",
+        "[ROUTER] 0.000 s: run run starts with primary, fallback: none",
+    ]
+
+
+def test_router_tells_what_becomes_of_a_batch_that_failed_or_came_home_in_part(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def script(page_ids: tuple[str, ...], number: int) -> Reply:
+        return failed(Outcome.REFUSED, 413) if number == 0 else answered(page_ids[:1])
+
+    Job(make_pages(5), ScriptedModel(script), settings=Settings(batch_size=5)).run()
+    assert lines(caplog, "[ROUTER]")[1:] == [
+        "[ROUTER] 1.100 s: call 1 of 5 pages is asked again with 3 and 2: primary: refused, HTTP 413",
+        "[ROUTER] 2.100 s: call 2 of 3 pages is asked again with 1 and 1: the answer left pages out",
+        "[ROUTER] 5.100 s: call 3 of 2 pages is asked again with 1: the answer left pages out",
+    ]
+
+
+def test_router_tells_which_provider_was_closed(caplog: pytest.LogCaptureFixture) -> None:
+    run(first(1, failed(Outcome.EXHAUSTED, 402)), Obedient(), Obedient(), fallback="cooling")
+    assert lines(caplog, "[ROUTER]")[1:] == ["[ROUTER] 1.100 s: primary is closed for this run: exhausted, HTTP 402"]
+
+
+def test_run_ends_with_a_line_of_its_cache_and_a_summary(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tag_space_performance")
+    model = ScriptedModel(lambda page_ids, number: refused() if number == 1 else answered(page_ids))
+    store = MemoryStore(4)
+    Job(make_pages(4), model, settings=Settings(batch_size=2), store=store, limiters=[Obedient(1)]).run()
+    Job(make_pages(5), settings=Settings(batch_size=2), store=store, run_id="again").run()
+    told = [record for record in caplog.records if "task=" in record.message]
+    assert [(record.name, record.message) for record in told] == [
+        ("tagspace_lab.pipeline.cache", "[CACHE] task=run hits=0 misses=4 hit_rate=0.0000 size=4 evictions=0"),
+        (
+            "tag_space_performance",
+            "[OPTIMIZATION_SUMMARY] task=run processed=4 errors=0 hit_rate=0.0000 rate_limit_errors=1 fallbacks=0 "
+            "ai_calls=2 attempts=3 retries=1 mean_concurrency=1.00 makespan_s=4.100",
+        ),
+        ("tagspace_lab.pipeline.cache", "[CACHE] task=again hits=4 misses=1 hit_rate=0.8000 size=4 evictions=0"),
+        (
+            "tag_space_performance",
+            "[OPTIMIZATION_SUMMARY] task=again processed=5 errors=0 hit_rate=0.8000 rate_limit_errors=0 fallbacks=0 "
+            "ai_calls=1 attempts=1 retries=0 mean_concurrency=1.00 makespan_s=1.100",
+        ),
+    ]
+
+
+def test_run_that_could_not_read_its_space_has_a_summary_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tag_space_performance")
+    with pytest.raises(ConfluenceError):
+        Job(source=Shelf(make_pages(3), breaks_at=0)).run()
+    (line,) = lines(caplog, "[OPTIMIZATION_SUMMARY]")
+    assert "task=run processed=0 errors=0" in line
+
+
+def test_end_of_a_run_costs_nothing_where_nobody_listens(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING, logger="tagspace_lab")
+    counted: list[RunResult] = []
+    monkeypatch.setattr(RunResult, "concurrency_metrics", property(counted.append))
+    Job(make_pages(1)).run()
+    assert counted == []
+
+
 def noisy() -> Job:
     """A run with every mark, in which the provider's words, its answer and a page hold a key."""
     replies = (
@@ -136,10 +210,13 @@ def noisy() -> Job:
 
 
 def test_every_mark_is_at_info_and_no_line_holds_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tag_space_performance")
     noisy().run()
-    assert {message.split()[0] for message in caplog.messages} == {"[429]", "[BACKOFF]", "[THROTTLE]", "[FALLBACK]"}
+    marks = {"[ROUTER]", "[429]", "[BACKOFF]", "[THROTTLE]", "[FALLBACK]", "[CACHE]", "[OPTIMIZATION_SUMMARY]"}
+    assert {message.split()[0] for message in caplog.messages} == marks
     assert {record.levelno for record in caplog.records} == {logging.INFO}
-    assert {record.name.removeprefix("tagspace_lab.pipeline.") for record in caplog.records} == {"throttle", "router"}
+    names = {record.name.removeprefix("tagspace_lab.pipeline.") for record in caplog.records}
+    assert names == {"throttle", "router", "cache", "tag_space_performance"}
     assert KEY not in caplog.text
 
 

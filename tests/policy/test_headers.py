@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ values = st.one_of(
     st.text(max_size=30),
     st.integers().map(str),
     st.floats().map(str),
+    st.sampled_from(
+        ["1e999", "1e308", "-1e5", "٣", "３", "²", "1_000", "0x10", "nan", "inf", "-inf", "+5", "1e-400", ""]
+    ),
+    st.integers(0, 10**18).map(str),
     st.from_regex(r"[0-9]{1,400}(h|ms|m|s|us)?", fullmatch=True),
     st.from_regex(r'"x";[rtqw]=-?[0-9]{1,400}', fullmatch=True),
     st.from_regex(r"(Mon, )?[0-9]{1,25} Jan [0-9]{1,25} [0-9]{1,20}:00:00 [+-][0-9]{1,25}", fullmatch=True),
@@ -58,6 +63,8 @@ def test_no_header_or_body_crashes_the_reader_or_makes_nonsense(headers: dict[st
         numbers = [number for number in (quota.limit, quota.remaining, quota.reset_s) if number is not None]
         assert all(math.isfinite(number) and number >= 0 for number in numbers)
         assert quota.limit is None or quota.limit > 0
+        assert quota.reset_s is None or quota.reset_s <= 32 * 86_400
+        assert max(quota.limit or 0, quota.remaining or 0) <= 1e12
 
 
 def test_openai_states_resets_as_go_durations() -> None:
@@ -253,3 +260,46 @@ def test_request_that_alone_exceeds_its_limit_is_known_by_its_words(message: str
     body = {"error": {"message": message, "type": "tokens"}}
     assert read_rate_limit({}, body, wall_s=0.0).is_oversized is is_oversized
     assert not read_rate_limit({}, None, wall_s=0.0).is_oversized
+
+
+@pytest.mark.parametrize(
+    "value", ["1e999", "1e13", "-1", "-1e3", "nan", "inf", "٣", "３", "²", "1_000", "0x10", "1,000", "", " ", "9" * 65]
+)
+def test_number_that_nobody_means_is_not_stated(value: str) -> None:
+    assert read(x_ratelimit_limit_requests=value, x_ratelimit_remaining_tokens=value) == RateLimit()
+    assert read(retry_after=value, retry_after_ms=value).retry_after_s is None
+
+
+@pytest.mark.parametrize(("value", "number"), [("5", 5), (" 5 ", 5), ("+5", 5), ("5.", 5), ("5.5", 5.5), ("5e2", 500)])
+def test_number_is_read_as_ascii_writes_it(value: str, number: float) -> None:
+    assert read(x_ratelimit_limit_requests=value).quotas["requests"].limit == number
+
+
+@pytest.mark.parametrize(
+    "reset", ["9999-12-31T23:59:59Z", "4102444800", "4102444800000", "1e300", "99999h", "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+def test_reset_far_away_is_not_stated(reset: str) -> None:
+    quota = read(x_ratelimit_limit_requests="5", x_ratelimit_reset_requests=reset).quotas["requests"]
+    assert quota == Quota(5)
+
+
+@pytest.mark.parametrize("reset", ["0001-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT", "1000000000"])
+def test_reset_long_ago_is_now(reset: str) -> None:
+    quota = read(x_ratelimit_limit_requests="5", x_ratelimit_reset_requests=reset).quotas["requests"]
+    assert quota == Quota(5, reset_s=0.0)
+
+
+def test_body_of_a_million_strings_is_read_in_no_time() -> None:
+    sentence = "limit 5 " + "requested " * 90
+    body = {f"k{number}": [{"message": sentence} for _ in range(20)] for number in range(2_000)}
+    started_s = time.process_time()
+    assert read({"error": body}, retry_after="5").retry_after_s == 5
+    assert not is_exhausted(body)
+    assert time.process_time() - started_s < 0.5
+
+
+@pytest.mark.parametrize("text", ["try again in " + "1" * 10_000, "limit " * 500, "1h" * 300, "Mon, " * 12, "T" * 64])
+def test_text_meant_to_exhaust_a_pattern_does_not(text: str) -> None:
+    started_s = time.process_time()
+    read({"error": {"message": text}}, retry_after=text[:64], ratelimit=text, x_ratelimit_reset=text)
+    assert time.process_time() - started_s < 0.5

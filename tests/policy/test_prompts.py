@@ -134,6 +134,67 @@ def test_vocabulary_is_met_whatever_its_spelling() -> None:
     assert rules.clean(["User Experience", "user-experience", "C++"]) == ("user-experience", "c++")
 
 
+PREFERRED = LabelRules(RULES.vocabulary, 2, closed=False)
+
+
+def test_open_rules_prefer_the_vocabulary_and_keep_other_legal_labels() -> None:
+    assert PREFERRED.clean(["Gamma", "New Topic", "alpha"]) == ("gamma", "new-topic")
+    assert PREFERRED.clean(["!", " "]) is None
+    assert all(label in PREFERRED.system for label in RULES.vocabulary)
+    assert "Prefer labels from this list" in PREFERRED.system
+    assert "Use only" not in PREFERRED.system
+    assert "enum" not in json.dumps(PREFERRED.schema)
+    assert parse_answer(write_answer(IDS, "delta"), IDS, PREFERRED).labels == dict.fromkeys(IDS, ("delta",))
+
+
+def test_rules_without_a_vocabulary_are_open_either_way() -> None:
+    assert LabelRules(closed=False).system == OPEN_RULES.system
+    assert LabelRules(closed=False).clean(["x"]) == OPEN_RULES.clean(["x"]) == ("x",)
+    assert (OPEN_RULES.is_limited, RULES.is_limited, PREFERRED.is_limited) == (False, True, False)
+
+
+def test_closing_the_vocabulary_changes_the_key() -> None:
+    assert text_key("t", "x", PREFERRED, "m") != text_key("t", "x", RULES, "m") != text_key("t", "x", OPEN_RULES, "m")
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("a\u200bb", ("ab",)),
+        ("nul\x00", ("nul",)),
+        ("half\ud800", ("half",)),
+        ("\u202eevil", ("evil",)),
+        ("Straße ÜBER", ("straße-über",)),
+        ("two\nlines", ("two-lines",)),
+        ("x" * 255, ("x" * 255,)),
+        ("x" * 256, None),
+        ("\u200b", None),
+    ],
+)
+def test_label_is_made_of_letters_that_are_seen(label: str, names: tuple[str, ...] | None) -> None:
+    assert OPEN_RULES.clean([label]) == names
+
+
+@examples(200)
+@given(st.lists(st.text(alphabet=st.characters(codec=None), max_size=300), max_size=8))
+def test_any_label_that_is_kept_is_one_that_can_be_written(labels: list[str]) -> None:
+    for name in OPEN_RULES.clean(labels) or ():
+        assert name.isprintable()
+        assert name.encode()
+        assert not set(name) & set(":;.,?&[]()#^*@!\"'` ")
+
+
+@pytest.mark.parametrize("page_id", [True, 1000.0, None, ["1000"], {"1000": 1}, "1000 ", "١٠٠٠"])
+def test_id_of_any_other_form_was_not_asked_for(page_id: Any) -> None:
+    assert check_shape(json.dumps({"pages": [{"id": page_id, "labels": ["alpha"]}]})) == {}
+
+
+def test_two_answers_in_one_are_believed_where_they_agree() -> None:
+    first = [{"id": page_id, "labels": ["beta"]} for page_id in IDS]
+    text = f"As I was told:\n{json.dumps(first)}\nThe labels were:\n{write_answer(IDS[:2], 'alpha')}"
+    assert check_shape(text) == {"1002": ("beta",)}
+
+
 def test_prompt_begins_with_its_fixed_part_and_ends_with_one_list() -> None:
     first, second = (build_prompt(Batch(texts), RULES) for texts in (make_batch(3).texts, make_batch(1).texts))
     assert first.system == second.system

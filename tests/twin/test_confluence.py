@@ -15,6 +15,7 @@ from tagspace_lab.twin.confluence import SPACE_ID
 from tagspace_lab.twin.scenario import Scenario
 
 API = "/wiki/api/v2"
+DATA_CENTER = "/confluence/rest/api"
 LABEL = "/wiki/rest/api/content/1001/label"
 
 
@@ -186,3 +187,117 @@ def test_site_may_give_fewer_pages_than_asked(play: Any) -> None:
     listing = play(act, page_limit=20)
     assert len(listing["results"]) == 20
     assert "limit=" in listing["_links"]["next"]
+
+
+@pytest.mark.parametrize("root", [DATA_CENTER, "/rest/api", "/wiki/rest/api"])
+@pytest.mark.parametrize(("expand", "sizes"), [("body.storage,version", [50, 10]), ("version", [60])])
+def test_first_interface_gives_fewer_rows_with_bodies(play: Any, root: str, expand: str, sizes: list[int]) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> list[Any]:
+        start, found = 0, list[Any]()
+        while True:
+            path = f"{root}/content?spaceKey=LIST&type=page&limit=500&start={start}&expand={expand}"
+            listing = (await client.get(path)).json()
+            found.append(listing)
+            start += listing["size"]
+            if "next" not in listing["_links"]:
+                return found
+
+    listings = play(act)
+    assert [listing["size"] for listing in listings] == sizes
+    assert [listing["limit"] for listing in listings] == [50 if len(sizes) == 2 else 200] * len(sizes)
+    ids = [page["id"] for listing in listings for page in listing["results"]]
+    assert ids == [str(1000 + index) for index in range(60)]
+    assert ("body" in listings[0]["results"][0]) is (len(sizes) == 2)
+
+
+def test_first_interface_shows_labels_and_never_gold_ones(play: Any) -> None:
+    async def act(client: httpx.AsyncClient, state: Any) -> Any:
+        await client.post(f"{DATA_CENTER}/content/1001/label", json=[{"prefix": "global", "name": "x"}])
+        response = await client.get(f"{DATA_CENTER}/content?spaceKey=LIST&expand=metadata.labels,body.storage")
+        return response, state.confluence.writes
+
+    response, writes = play(act)
+    labels = [page["metadata"]["labels"] for page in response.json()["results"]]
+    assert [[label["name"] for label in found["results"]] for found in labels[:3]] == [[], ["x"], []]
+    assert "topic" not in response.text
+    assert writes == {("1001", "x"): 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("content?start=x", 400),
+        ("content?limit=-1", 400),
+        ("content/9", 404),
+        ("content/9/label", 404),
+        ("content/1001/label?start=x", 400),
+        ("space/OTHER", 404),
+        ("space/LIST", 200),
+        ("content/1001", 200),
+    ],
+)
+def test_first_interface_tells_what_is_wrong(play: Any, path: str, status: int) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> int:
+        return (await client.get(f"{DATA_CENTER}/{path}")).status_code
+
+    assert play(act) == status
+
+
+@pytest.mark.parametrize("query", ["spaceKey=OTHER", "type=blogpost", "status=trashed"])
+def test_what_the_wiki_has_not_is_an_empty_listing(play: Any, query: str) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> Any:
+        return (await client.get(f"{DATA_CENTER}/content?{query}")).json()
+
+    assert play(act)["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "name"),
+    [
+        ("Bearer any", DATA_CENTER, "Twin"),
+        ("Basic bWU6YW55", DATA_CENTER, "Twin"),
+        ("Bearer wrong", DATA_CENTER, "Anonymous"),
+        ("", DATA_CENTER, "Anonymous"),
+        ("Bearer any", "/wiki/rest/api", "Anonymous"),
+        ("Basic bWU6d3Jvbmc=", "/wiki/rest/api", "Anonymous"),
+    ],
+)
+def test_wrong_token_sees_an_empty_wiki_where_anybody_may_look(play: Any, value: str, path: str, name: str) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> tuple[Any, Any]:
+        client.auth = None  # type: ignore[assignment]
+        urls = (f"{path}/user/current", f"{path}/content?spaceKey=LIST")
+        user, listing = [(await client.get(url, headers={"authorization": value})) for url in urls]
+        return user.json(), listing.json()
+
+    user, listing = play(act, anonymous=True)
+    assert (user["displayName"], user["type"]) == (name, "known" if name == "Twin" else "anonymous")
+    assert bool(listing["results"]) is (name == "Twin")
+
+
+def test_data_center_states_its_bucket_in_every_answer(play: Any) -> None:
+    async def act(client: httpx.AsyncClient, _: Any) -> list[httpx.Response]:
+        return [await client.get(f"{DATA_CENTER}/user/current") for _ in range(3)]
+
+    first, second, refused = play(act, requests_per_s=0.5, burst=2, latency_s=0.0)
+    stated = {
+        name: first.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining", "interval-seconds", "fillrate")
+    }
+    assert stated == {"limit": "2", "remaining": "1", "interval-seconds": "2", "fillrate": "1"}
+    assert first.headers["retry-after"] == "0"
+    assert "retry-after" not in second.headers
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+
+
+def test_labels_of_the_second_interface_come_in_parts(play: Any) -> None:
+    async def act(client: httpx.AsyncClient, state: Any) -> list[list[str]]:
+        state.confluence.labels.add("1001", [(f"label-{number}", "global") for number in range(60)])
+        url, parts = f"{API}/pages/1001/labels", list[list[str]]()
+        while url:
+            body = (await client.get(url)).json()
+            parts.append([label["name"] for label in body["results"]])
+            url = body["_links"].get("next", "")
+        return parts
+
+    parts = play(act)
+    assert [len(part) for part in parts] == [25, 25, 10]
+    assert [name for part in parts for name in part] == [f"label-{number}" for number in range(60)]

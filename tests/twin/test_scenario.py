@@ -108,3 +108,10 @@ def test_scenario_of_ones_own_is_called_after_its_file(tmp_path: Path) -> None:
     mine.write_text(find_scenario("openai-tier1").read_text())
     assert (shipped.name, load_scenario(mine).name) == ("openai-tier1", "mine")
     assert load_scenario(mine).content_hash == shipped.content_hash
+
+
+def test_switch_that_is_younger_than_old_hashes_counts_only_where_it_is_set() -> None:
+    scenario = load_scenario("self-hosted")
+    assert scenario.content_hash.startswith("b02e7738616c")
+    open_wiki = scenario.confluence.model_copy(update={"anonymous": True})
+    assert scenario.model_copy(update={"confluence": open_wiki}).content_hash != scenario.content_hash

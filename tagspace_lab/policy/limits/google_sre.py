@@ -57,7 +57,7 @@ class GoogleSre(Limiter):
 
     def on_end(self, now_s: float, start: Start, reply: Reply) -> None:
         if reply.outcome is not Outcome.CANCELLED:
-            self._note(now_s, accepted=reply.outcome in (Outcome.OK, Outcome.REFUSED))
+            self._note(now_s, accepted=reply.outcome in (Outcome.OK, Outcome.REFUSED, Outcome.ADAPTED))
 
     def retry_delay_s(self, refusals: int, reply: Reply) -> float | None:
         return back_off_s(refusals, reply, self._rng)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tagspace_lab.clients.confluence import ConfluenceCloud
@@ -17,6 +17,8 @@ from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.records import Page
 from tagspace_lab.twin.app import build_app
 from tagspace_lab.twin.clock import run_virtual
+from tests.clients.confluence.sites import play
+from tests.clients.confluence.sites import replying as served
 from tests.fakes import TinySpace, make_scenario
 
 SECRET = "planted-0123456789"
@@ -112,7 +114,7 @@ def test_failure_that_stays_ends_the_listing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(401, "API token"), (403, "API token"), (404, "space key"), (302, "302")]
+    ("status", "advice"), [(401, "user and the token"), (403, "may see"), (404, "space key"), (304, "304")]
 )
 def test_refused_request_is_an_error_at_once(status: int, advice: str) -> None:
     async def serve(request: Request, number: int) -> Response:
@@ -173,17 +175,9 @@ def test_next_listing_is_read_from_this_site_whatever_the_answer_says() -> None:
 
     app, seen = serving(serve)
     read(app)
-    assert seen[2] == "http://twin/wiki/api/v2/spaces/7/pages?cursor=b"
-
-
-def test_redirect_is_not_followed() -> None:
-    async def serve(request: Request, number: int) -> Response:
-        return RedirectResponse("http://elsewhere/wiki", 307)
-
-    app, seen = serving(serve)
-    with pytest.raises(ConfluenceError, match="HTTP 307"):
-        read(app, follow_redirects=True)
-    assert [httpx.URL(url).host for url in seen] == ["twin"]
+    asked = httpx.URL(seen[2])
+    assert (asked.host, asked.path) == ("twin", "/wiki/api/v2/spaces/7/pages")
+    assert dict(asked.params) == {"body-format": "storage", "status": "current", "limit": "250", "cursor": "b"}
 
 
 def test_secrets_of_the_address_stay_out_of_errors() -> None:
@@ -214,3 +208,44 @@ def test_site_that_asks_for_an_hour_is_given_up_in_time() -> None:
 
 async def _busy() -> Response:
     return Response(status_code=429, headers={"retry-after": "3600"})
+
+
+def test_link_header_leads_on_where_the_body_does_not() -> None:
+    link = {"link": '</wiki/api/v2/spaces/7/pages?cursor=b>; rel="next", <http://twin/wiki>; rel="base"'}
+    more = JSONResponse({"results": [PAGE]}, headers=link)
+    listings, _ = read(replying(SPACES, more, {"results": [PAGE | {"id": "1001"}]}))
+    assert [page.id for listing in listings for page in listing] == ["1000", "1001"]
+
+
+def test_archived_page_is_left_out_even_if_the_site_lists_it() -> None:
+    listings, _ = read(replying(SPACES, {"results": [PAGE, PAGE | {"id": "1", "status": "archived"}]}))
+    assert [page.id for page in listings[0]] == ["1000"]
+
+
+def test_space_of_another_key_is_not_taken_for_the_one_that_was_asked() -> None:
+    with pytest.raises(ConfluenceError, match="'TINY'"):
+        read(replying({"results": [{"id": 7, "key": "OTHER"}]}))
+
+
+def ask_who(app: Any) -> str:
+    name: str = play(app, "cloud", lambda site: site.who_am_i())
+    return name
+
+
+def test_site_that_does_not_name_the_account_is_asked_for_its_spaces() -> None:
+    app, seen = served(Response(status_code=404), {"results": []})
+    assert ask_who(app) == ""
+    assert [request.url.path for request in seen] == ["/wiki/rest/api/user/current", "/wiki/api/v2/spaces"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_account_that_may_not_look_is_told_so(status: int) -> None:
+    app, seen = served(Response(status_code=status), {"results": []})
+    with pytest.raises(ConfluenceError, match=str(status)):
+        ask_who(app)
+    assert len(seen) == 1
+
+
+def test_address_of_something_else_is_an_error() -> None:
+    with pytest.raises(ConfluenceError, match="/wiki/api/v2/spaces answered HTTP 404"):
+        ask_who(served(Response(status_code=404))[0])

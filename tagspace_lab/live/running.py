@@ -1,0 +1,96 @@
+"""A task from its request to its result: journaled, opened, run, closed. What the command line and the service call."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import httpx
+
+from tagspace_lab.errors import JournalError
+from tagspace_lab.live.connections import Connections
+from tagspace_lab.live.job import TagJob, TagResult
+from tagspace_lab.live.opening import open_services
+from tagspace_lab.live.task import Request
+from tagspace_lab.pipeline.journal import Journal, Task, TaskState
+from tagspace_lab.pipeline.traces import TraceWriter
+from tagspace_lab.records import Attempt
+from tagspace_lab.settings import Settings
+
+__all__ = ["name_task", "resume_task", "run_task", "site_of", "start_task"]
+
+
+def site_of(connections: Connections) -> str:
+    """The wiki's name in journal and cache: the host of its address, empty where none is told."""
+    return httpx.URL(connections.confluence_url).host
+
+
+def name_task(space: str, now_s: float, token: str) -> str:
+    """A task id that sorts by time and can be typed, as in `DOCS-20260131-235959-1f3a`."""
+    plain = "".join(char for char in space if char.isascii() and (char.isalnum() or char in "-_~"))
+    return f"{plain or 'space'}-{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S}-{token}"
+
+
+def start_task(
+    journal: Journal, request: Request, connections: Connections, *, task_id: str, now_s: float, is_queued: bool = False
+) -> str:
+    """Enter a new task into the journal, which holds it from now on; gives its id."""
+    state = TaskState.QUEUED if is_queued else TaskState.RUNNING
+    journal.begin(Task(task_id, request.space, site_of(connections), state, now_s, request=request.to_dict()))
+    return task_id
+
+
+def resume_task(journal: Journal, task_id: str) -> Request:
+    """Take up a task again. JournalError where it is unknown, done, or runs elsewhere."""
+    task = journal.reopen(task_id)
+    try:
+        return Request.from_dict(task.request)
+    except (KeyError, TypeError) as error:
+        raise JournalError(f"task {task_id!r} was written by another version: start a new one") from error
+
+
+async def run_task(
+    task_id: str,
+    request: Request,
+    connections: Connections,
+    settings: Settings,
+    journal: Journal,
+    *,
+    rng: random.Random,
+    wall_clock: Callable[[], float],
+    is_resumed: bool = False,
+    trace: TraceWriter | None = None,
+    listeners: Sequence[Callable[[Attempt], None]] = (),
+    on_progress: Callable[[TagJob, int, int], None] | None = None,
+    check_stop: Callable[[], bool] | None = None,
+) -> TagResult:
+    """Run a task that the journal holds, to its end. Whatever happens, the journal says so.
+
+    Raises SettingsError where a connection is missing, ConfluenceError where the space cannot be read at all.
+    """
+    try:
+        async with open_services(
+            connections, settings, request.rules(settings), journal, rng=rng, wall_clock=wall_clock
+        ) as services:
+
+            def advance(done: int, known: int) -> None:
+                if on_progress is not None:
+                    on_progress(job, done, known)
+
+            job = TagJob(
+                task_id,
+                request,
+                services,
+                settings,
+                is_resumed=is_resumed,
+                trace=trace,
+                listeners=listeners,
+                on_progress=advance,
+                check_stop=check_stop,
+            )
+            return await job.run()
+    except BaseException as error:
+        if journal.holds(task_id):  # it failed before the job could say so
+            journal.end(task_id, TaskState.FAILED, {"error": str(error)}, wall_clock())
+        raise
