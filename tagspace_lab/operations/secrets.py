@@ -11,8 +11,8 @@ __all__ = ["BLOT", "find_secrets", "redactor"]
 
 BLOT = "***"
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_SETTING_NAME = re.compile(r"TAG_SPACE_\w*TOKENS(_PER_MIN)?", re.IGNORECASE)  # these count tokens of text
+_SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+"""TOKENS are those of a text, and are counted."""
 _WEBHOOK = "TAG_SPACE_ALERT_URL"
 """Whoever knows a webhook's path may post to it."""
 _SHORTEST = 6
@@ -22,13 +22,9 @@ _SHORTEST = 6
 def find_secrets(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The values among `variables` (an environment, a .env file) that nobody may read, in each form that travels.
 
-    By name (KEY, TOKEN, SECRET, PASSWORD, CREDENTIAL), passwords inside addresses, and the path of the alert's webhook.
+    By name (KEY, TOKEN, SECRET, PASSWORD and the like), passwords inside addresses, and the path of the alert's webhook.
     """
-    found = {
-        value.strip()
-        for name, value in variables.items()
-        if _SECRET_NAME.search(name) and not _SETTING_NAME.fullmatch(name)
-    }
+    found = {value.strip() for name, value in variables.items() if _SECRET_NAME.search(name)}
     found |= {password for value in variables.values() if (password := _password(value))}
     found |= set(_parts(variables.get(_WEBHOOK, "")))
     user = variables.get("CONFLUENCE_USERNAME", "").strip()
