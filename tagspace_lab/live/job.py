@@ -85,7 +85,11 @@ class Counters:
 
 @dataclass(slots=True)
 class TagResult:
-    """What became of a task. `ends` has every page of it once; those that an earlier process ended are among them."""
+    """What became of a task.
+
+    `ends` has every page of it once, but for those that a stop left undone; those that an earlier process ended are
+    among them.
+    """
 
     task_id: str
     request: Request
@@ -253,9 +257,9 @@ class TagJob:
                     end = replace(end, status=Status.ERROR, reason=_word_missing(change.missing))
             except ConfluenceError as error:
                 end = replace(end, status=Status.ERROR, reason=str(error))
-        if end.status is not Status.STOPPED:
+        if end.status is not Status.STOPPED:  # such a page was not processed, and is none of the ends
             self._journal.keep_page(self._task_id, end)
-        self._note(end)
+            self._note(end)
         return replace(tagging, status=end.status, reason=end.reason)
 
     def _note(self, end: PageEnd) -> None:
@@ -292,7 +296,7 @@ class TagJob:
             listener(attempt)
 
     def _state(self) -> TaskState:
-        statuses = {end.status for end in self._result.ends}
+        statuses = {tagging.status for tagging in self._result.run.results}
         is_cut_short = bool(self._result.run.broke_off)
         if Status.STOPPED in statuses or (is_cut_short and self._check_stop is not None and self._check_stop()):
             return TaskState.STOPPED

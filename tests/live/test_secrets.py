@@ -22,7 +22,7 @@ PLANTED = "planted7f3a"
 def base_url() -> Iterator[str]:
     scenario = make_scenario(
         provider={
-            "latency": {"first_token_s": 0.02, "first_token_sigma": 0.0},
+            "latency": {"first_token_s": 0.02, "first_token_sigma": 0.0, "output_tokens_per_s": 1e9},
             "limits": {"requests_per_min": 600.0, "burst_requests": 2.0},
             "headers": "openai",
         },
