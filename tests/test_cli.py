@@ -16,6 +16,7 @@ from tagspace_lab.cli.app import app, main
 from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
+    *("monitor", "check", "diagnose"),
     *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
 )
@@ -46,6 +47,10 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
+    ("monitor --log nosuch.log", "nosuch.log is not there"),
+    ("monitor one --log x.log", "name one of them"),
+    ("diagnose nosuch.json", "nosuch.json cannot be read"),
+    ("check --scenario nosuch", "no scenario 'nosuch'"),
 )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from tagspace_lab.cli.app import app
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.profiles import check_profile, read_profile
 from tagspace_lab.lab.replay import baseline_settings, replay
@@ -196,6 +198,21 @@ def test_proposal_is_a_portable_profile_that_says_it_is_unverified(tmp_path: Pat
     assert any("was not measured" in comment for comment in profile.comments)
     with pytest.raises(InputError):
         write_proposal(tmp_path / "try.env", evidence, diagnose(evidence))
+
+
+def test_command_says_what_binds_and_writes_a_profile_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read(run("medium", "self-hosted", Settings()), tmp_path)
+    shown = CliRunner().invoke(app, ["diagnose", "report.json", "-o", "try.env"])
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("1. concurrency: calls at once bind")
+    assert "try: TAG_SPACE_MAX_AI_CONCURRENCY=20" in shown.stdout
+    assert "unverified" in shown.stderr
+    again = CliRunner().invoke(app, ["diagnose", "report.json", "-o", "try.env"])
+    assert (again.exit_code, again.stdout) == (2, "")
+    document = json.loads(CliRunner().invoke(app, ["diagnose", "report.json", "--json"]).stdout)
+    assert document["binds"] == "concurrency"
+    assert read_profile("try.env").settings.to_variables() == document["settings"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"runs": []}', "[" * 100_000, "\x00", '{"space": 1}', "nan"])
