@@ -64,7 +64,9 @@ _Switch = Annotated[bool, _text_reader("true|false|1|0", lambda text: text.lower
 class Settings(BaseSettings):
     """How one run is driven. Every construction checks all fields at once and raises SettingsError."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     ai_concurrency: _Integer = Field(
         default=3, ge=1, le=LARGEST_CONCURRENCY, description="calls in flight when a run starts"

@@ -19,7 +19,7 @@ NAMES = """
 """.split()
 
 PARAMETERS = {
-    "replay": "space scenario settings runs seed baseline wall_clock progress check_stop",
+    "replay": "space scenario settings runs seed baseline wall_clock progress check_stop trace",
     "sweep": "space scenario grid settings seeds seed runs jobs progress",
     "tune": "space scenario settings trials seeds seed runs jobs storage goals progress",
     "verify": "profile space scenario against seeds seed runs jobs progress",

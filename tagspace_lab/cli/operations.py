@@ -91,11 +91,15 @@ def _open_watch(task: str | None, log: Path | None, env_file: Path | None) -> Wa
 @commands.command(
     epilog=examples(
         "tagspace-lab check",
-        "tagspace-lab check --env-file .env",
+        "tagspace-lab check --env-file .env --space DOCS",
         "tagspace-lab check --offline --scenario mine.toml --json",
     )
 )
 def check(
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Tag 15 pages of this live space, dry, twice. [default: the simulated one]"),
+    ] = None,
     scenario: ScenarioName = "guide",
     env_file: EnvFile = None,
     offline: Annotated[bool, typer.Option("--offline", help="Ask nothing outside this machine.")] = False,
@@ -104,16 +108,18 @@ def check(
     """Go through the list before going live.
 
     Provider and Confluence are asked once each: one tiny call, and who this account is. The rest is
-    tried in the simulated world, with your settings: no page of a live space is touched. Each line
-    is ok, failed (with what to do) or skipped. Ends with 1 where a line failed.
+    tried in the simulated world, with your settings; --space tries a few live pages too, and writes
+    no label. Each line is ok, failed (with what to do) or skipped. Ends with 1 where a line failed.
 
     \b
-    --json prints {ready, offline, scenario, lines}: each of lines holds name, state (ok, failed or
+    --json prints {ready, offline, space, scenario, lines}: each of lines holds name, state (ok, failed or
     skipped), found and cure.
     """
     from tagspace_lab.operations.check import Check, is_ready, run_checks, to_dict
+    from tagspace_lab.twin.scenario import load_scenario
 
-    bench = Check(os.environ, env_file, scenario=scenario, is_offline=offline)
+    load_scenario(scenario)
+    bench = Check(os.environ, env_file, scenario=scenario, space=space, is_offline=offline)
     lines = run_checks(bench, _drop if as_json else _show_line)
     if as_json:
         print_json(to_dict(bench, lines))
@@ -157,7 +163,7 @@ def diagnose(
     \b
     --json prints {space, scenario, binds, findings, settings}: binds is the first finding's. Each of
     findings holds binds (errors, batch too large, cache too small, memory, requests, tokens,
-    concurrency, Confluence, refusals or nothing), words, numbers, changes (variable -> value) and
+    concurrency, Confluence, refusals, nothing or unknown), words, numbers, changes (variable -> value) and
     advice; settings are those of the run with all the changes.
     """
     from tagspace_lab.operations.diagnose import diagnose as find

@@ -160,15 +160,13 @@ def _run(
     is_resumed: bool,
 ) -> TagResult:
     from tagspace_lab.live.running import run_task
-    from tagspace_lab.operations.alerts import open_alarm, read_alerts
-    from tagspace_lab.operations.logs import configure_logs
+    from tagspace_lab.operations.duty import on_duty
     from tagspace_lab.pipeline.traces import TraceWriter
 
     async def main() -> TagResult:
         stop = _Stop()
         with (
-            configure_logs(connections.log_dir, secrets=connections.secrets),
-            open_alarm(read_alerts(connections), {"task_id": task_id, "space": request.space}) as alarm,
+            on_duty(connections, os.environ, {"task_id": task_id, "space": request.space}) as alarm,
             nullcontext() if trace is None else TraceWriter(trace) as writer,
             _progress(request.space) as advance,
         ):

@@ -6,6 +6,8 @@ not looked at, answers that were paid for are not asked for, and labels are read
 
 from __future__ import annotations
 
+import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +30,7 @@ from tagspace_lab.settings import Settings
 
 __all__ = ["Counters", "Services", "TagJob", "TagResult"]
 
+_TOLD_EVERY_S = 0.5
 _GOOD = frozenset({Status.TAGGED, Status.CACHED, Status.SKIPPED})
 
 
@@ -161,6 +164,7 @@ class TagJob:
         self._skipped: set[str] = set()
         self._resumed: set[str] = set()
         self._result = TagResult(task_id, request, RunResult(task_id))
+        self._told_s = -math.inf
         self._before = services.journal.pages(task_id) if is_resumed else {}
         self._pipeline = self._wire(is_resumed)
 
@@ -219,7 +223,7 @@ class TagJob:
         """The listings of the wiki, less what the whitelist leaves out and what was done before."""
         async for pages in self._services.confluence.listings(space_key):
             yield [page for page in pages if self._is_to_be_tagged(page)]
-            self._journal.note(self._task_id, total=self._known, counters=asdict(self.counters))
+            self._tell_counters(at_once=True)
 
     @property
     def _known(self) -> int:
@@ -261,8 +265,16 @@ class TagJob:
     def _note(self, end: PageEnd) -> None:
         self._result.ends.append(end)
         self.counters.on_page(end)
+        self._tell_counters()
         if self._on_progress is not None:
             self._on_progress(len(self._result.ends), self._known)
+
+    def _tell_counters(self, *, at_once: bool = False) -> None:
+        """Into the journal, for those who watch; not more often than they would look."""
+        now_s = asyncio.get_running_loop().time()
+        if at_once or now_s >= self._told_s + _TOLD_EVERY_S:
+            self._told_s = now_s
+            self._journal.note(self._task_id, total=self._known, counters=asdict(self.counters))
 
     def _begin_trace(self, trace: TraceWriter) -> None:
         services = self._services
@@ -279,6 +291,7 @@ class TagJob:
     def _record(self, attempt: Attempt) -> None:
         self._result.run.attempts.append(attempt)
         self.counters.on_attempt(attempt, self._services.prices)
+        self._tell_counters()
         for listener in self._listeners:
             listener(attempt)
 
@@ -290,7 +303,7 @@ class TagJob:
         return TaskState.FAILED if Status.ERROR in statuses or is_cut_short else TaskState.DONE
 
     def _close(self, state: TaskState, result: dict[str, Any]) -> None:
-        self._journal.note(self._task_id, total=self._known, counters=asdict(self.counters))
+        self._tell_counters(at_once=True)
         self._journal.end(self._task_id, state, result, self._services.wall_clock())
 
 

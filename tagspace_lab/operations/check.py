@@ -1,7 +1,8 @@
 """The list before going live: one line for each thing that has to be in order, with what to do where it is not.
 
-Provider and Confluence are tried for real, with one tiny call and one question; all the rest is tried in the simulated
-world, where it costs nothing and no page of a live space is touched. Every line ends within a bounded time.
+Provider and Confluence are tried for real, with one tiny call and one question. All the rest is tried in the simulated
+world, where it costs nothing; a few pages of a live space are tagged only where one is named, and without a label
+written. Every line ends within a bounded time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tagspace_lab.lab.report import Report
 from tagspace_lab.live.connections import Connections, ModelName, load_connections
 from tagspace_lab.live.opening import open_confluence, open_model
 from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
+from tagspace_lab.operations.rehearsal import Pass, rehearse_live, rehearse_simulated
 from tagspace_lab.operations.secrets import find_secrets, redactor
 from tagspace_lab.policy.prompts import LabelRules, build_prompt
 from tagspace_lab.records import Batch, Outcome, Reply, Text
@@ -58,7 +60,8 @@ class Line:
 class Check:
     """What the lines look at. `variables`: the environment; those of `env_file` count where it is silent.
 
-    `scenario` is the simulated world that settings are tried in. Offline, nothing outside is asked.
+    `scenario` is the simulated world that settings are tried in; `space` the key of a live space of which a few pages
+    are tagged dry instead of the simulated ones. Offline, nothing outside is asked.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Check:
         env_file: Path | None = None,
         *,
         scenario: str | Path = "guide",
+        space: str | None = None,
         is_offline: bool = False,
         live_s: float = _MOST_LIVE_S,
     ) -> None:
         self._variables = variables
         self._env_file = env_file
         self.scenario = scenario
+        self.space = space
         self.is_offline = is_offline
         self.live_s = live_s
 
@@ -94,9 +99,11 @@ class Check:
         return find_secrets(self._variables)
 
     @cached_property
-    def small(self) -> Report:
-        """The small space, tagged twice with a day of edits between."""
-        return replay("small", self.scenario, self.settings, runs=2, progress=False)
+    def passes(self) -> list[Pass]:
+        """A small space, tagged twice: the live one that was named, else the simulated one."""
+        if self.space is None or self.is_offline:
+            return rehearse_simulated(self.scenario, self.settings)
+        return rehearse_live(self.space, self.connections, self.settings, 2 * self.live_s)
 
     @cached_property
     def medium(self) -> Report:
@@ -132,6 +139,7 @@ def to_dict(check: Check, lines: list[Line]) -> dict[str, Any]:
     return {
         "ready": is_ready(lines),
         "offline": check.is_offline,
+        "space": check.space,
         "scenario": str(check.scenario),
         "lines": [asdict(line) for line in lines],
     }
@@ -230,10 +238,10 @@ async def _who_am_i(check: Check) -> str:
 
 
 def _small_space(check: Check) -> str:
-    first = check.small.runs[0]
-    if first.errors:
-        raise _Failed(f"{first.errors} of {first.pages} pages ended as errors", _TRY_SAFE)
-    found = f"{first.pages} pages in {first.makespan_s:.1f} s, simulated on {check.small.scenario['name']}"
+    first = check.passes[0]
+    if first.failed:
+        raise _Failed(f"{first.failed} of {first.pages} pages were not tagged: {first.reason}", _TRY_SAFE)
+    found = f"{first.pages} pages in {first.makespan_s:.1f} s, {first.where}"
     if first.makespan_s >= _MOST_SMALL_S:
         raise _Failed(f"{found}: more than {_MOST_SMALL_S:g} s", "raise the concurrency or the batch size: see `tune`")
     return found
@@ -242,8 +250,8 @@ def _small_space(check: Check) -> str:
 def _second_run(check: Check) -> str:
     if not check.settings.cache_enabled:
         raise _Failed("the cache is switched off", "set TAG_SPACE_CACHE_ENABLED=true")
-    second = check.small.runs[1]
-    found = f"{second.hit_rate:.0%} of the pages of the second run came from the cache"
+    second = check.passes[1]
+    found = f"{second.hit_rate:.0%} of the pages of the second run came from the cache, {second.where}"
     if second.hit_rate <= _LEAST_HIT_RATE:
         raise _Failed(found, f"set TAG_SPACE_CACHE_SIZE to more than the pages of the space ({second.pages} here)")
     return found

@@ -36,10 +36,13 @@ _TO_MODEL = (
     rf" (?:an? |the |any |all |you,? )*(?:\w+ )?{_MODEL}\b"
 )
 _LABEL_ALL = (
-    rf"\b(?:label|tag|classify|mark) {_ALL} (?:of )?(?:the )?(?:other |following |previous )*{_PAGES}\b"
+    rf"\b(?:label|tag|classify|mark) (?:the )?{_ALL} (?:of )?(?:the )?(?:other |following |previous )*{_PAGES}\b"
     rf"|\b{_GIVE}\b[^.!?]{{0,40}}\b{_LABEL}\b[^.!?]{{0,60}}\b{_ALL} {_PAGES}\b"
     rf"|\b{_GIVE}\b[^.!?]{{0,20}}\b{_ALL} {_PAGES}\b[^.!?]{{0,60}}\b{_LABEL}\b"
     rf"|\b(?:answer|respond|reply) (?:only |just )?with (?:only |just )?(?:the )?(?:following )?{_LABEL}\b"
+    rf"|\b{_ALL} {_PAGES}\b[^.!?]{{0,40}}\b(?:must|should|shall|(?:are|is|have|has|need|needs) to)\b[^.!?]{{0,20}}"
+    rf"\b(?:labell?ed|tagged|(?:get|have|carry|receive)\b[^.!?]{{0,20}}\b{_LABEL})\b"
+    rf"|\b(?:correct|right|proper|only) {_LABEL} (?:for|of) (?:the )?{_ALL} {_PAGES}\b"
     rf"|[\"']{_LABEL}[\"'] ?: ?\["
 )
 _SIGNS = tuple(

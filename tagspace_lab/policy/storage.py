@@ -84,12 +84,12 @@ def _add_text(node: LexborNode, parts: list[str], line: str) -> None:
 
 def _follows_block(node: LexborNode) -> bool:
     before = node.prev
-    return before is not None and before.tag in _BLOCKS and _is_block(before)
+    return before is not None and (tag := before.tag) in _BLOCKS and (tag not in _MACROS or _is_block(before))
 
 
 def _is_block(node: LexborNode) -> bool:
-    """Whether a block is one indeed: some macros stand inside a line."""
-    return node.tag not in _MACROS or node.attributes.get("ac:name") not in _INLINE_MACROS
+    """Whether a macro is a block: some stand inside a line."""
+    return node.attributes.get("ac:name") not in _INLINE_MACROS
 
 
 def _end_of(node: LexborNode | None) -> int:

@@ -127,6 +127,19 @@ def statuses(result: TagResult) -> set[Status]:
     return {end.status for end in result.ends}
 
 
+def test_counters_are_told_while_the_task_runs(wiki: Wiki) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(done: int, known: int) -> None:
+        task = wiki.journal.task("TINY-1")
+        assert task is not None
+        seen.append((done, task.counters.get("processed", 0)))
+
+    wiki.tag(on_progress=look)
+    assert len({told for _, told in seen}) >= 4
+    assert all(0 <= done - told <= PAGES / 2 for done, told in seen)
+
+
 def test_every_page_is_labelled_once(wiki: Wiki) -> None:
     result = wiki.tag()
     assert ids(result) == wiki.page_ids

@@ -86,7 +86,8 @@ def test_killed_task_goes_on_where_it_was(number: int, tmp_path: Path) -> None:
     rng = random.Random(number)
     kind = ("cloud", "data-center")[number % 2]
     scenario = make_scenario(
-        provider={"latency": {"first_token_s": 0.05, "first_token_sigma": 0.0}}, confluence={"latency_s": 0.005}
+        provider={"latency": {"first_token_s": 0.1, "first_token_sigma": 0.0, "output_tokens_per_s": 1e9}},
+        confluence={"latency_s": 0.005},
     )
     app = build_app(scenario, TinySpace(PAGES), wall_clock=time.time)
     requests_in_all = 3 + PAGES // BATCH + 2 * PAGES

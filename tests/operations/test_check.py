@@ -20,6 +20,9 @@ from tests.fakes import TinySpace, make_scenario
 
 KEY = "sk-planted-0123456789"
 NAMES = tuple(CHECKS)
+QUICK = make_scenario(
+    provider={"latency": {"first_token_s": 0.02, "first_token_sigma": 0.0}}, confluence={"latency_s": 0.01}
+)
 SETTINGS, PROVIDER, FALLBACK, CONFLUENCE, SMALL, SECOND, CONCURRENCY, DROP_IN, LOGS, PROFILE = NAMES
 
 
@@ -50,7 +53,7 @@ def look(name: str, variables: dict[str, str], **options: Any) -> Line:
 
 @pytest.fixture(scope="module")
 def twin() -> Iterator[str]:
-    with serve(build_app(make_scenario(), TinySpace(), wall_clock=time.time)) as base_url:
+    with serve(build_app(QUICK, TinySpace(), wall_clock=time.time)) as base_url:
         yield base_url
 
 
@@ -142,7 +145,7 @@ def test_small_space_that_is_slow_or_fails_fails(tmp_path: Path) -> None:
     assert line.state == "failed"
     assert "more than 30 s" in line.found
     broken = scenario_file(tmp_path, "[provider.faults]\nmalformed_share = 1.0\n")
-    assert "ended as errors" in look(SMALL, {}, scenario=broken).found
+    assert "were not tagged" in look(SMALL, {}, scenario=broken).found
 
 
 def test_second_run_without_cache_or_with_a_tiny_one_fails() -> None:
@@ -193,7 +196,7 @@ def test_command_ends_with_0_where_all_is_well_and_prints_the_documented_object(
     result = run("check --json", **connected(twin))
     document = json.loads(result.stdout)
     assert (result.exit_code, document["ready"], len(document["lines"])) == (0, True, len(NAMES))
-    assert set(document) == {"ready", "offline", "scenario", "lines"}
+    assert set(document) == {"ready", "offline", "space", "scenario", "lines"}
 
 
 def test_command_ends_with_1_and_says_what_failed_and_what_to_do() -> None:
@@ -202,6 +205,29 @@ def test_command_ends_with_1_and_says_what_failed_and_what_to_do() -> None:
     assert "failed  a second run finds more than half in the cache: the cache is switched off" in result.stdout
     assert "-> set TAG_SPACE_CACHE_ENABLED=true" in result.stdout
     assert result.stderr == "Not ready: a line failed.\n"
+
+
+def test_pages_of_a_live_space_are_tagged_twice_and_no_label_is_written(tmp_path: Path) -> None:
+    world = build_app(QUICK, TinySpace(40), wall_clock=time.time)
+    with serve(world) as base_url:
+        variables = connected(base_url, TAG_SPACE_STATE_DIR=str(tmp_path / "state"))
+        small, second = run_checks(Check(variables, space="TINY"), only=(SMALL, SECOND))
+        missing = look(SMALL, variables, space="NOSUCH")
+    assert small.state == second.state == "ok"
+    assert small.found.startswith("15 pages in ")
+    assert "100% of the pages of the second run" in second.found
+    assert missing.state == "failed"
+    assert "NOSUCH" in missing.found
+    assert not world.state.confluence.writes
+    assert not (tmp_path / "state").exists()
+
+
+def test_live_space_that_takes_too_long_fails_in_time() -> None:
+    slow = make_scenario(confluence={"latency_s": 0.01})
+    with serve(build_app(slow, TinySpace(40), wall_clock=time.time)) as base_url:
+        line = look(SMALL, connected(base_url, TAG_SPACE_BATCH_SIZE="1"), space="TINY", live_s=0.4)
+    assert line.state == "failed"
+    assert "pages were not tagged: the run was stopped" in line.found
 
 
 def test_secret_in_what_a_server_says_is_blotted_out(twin: str) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from tagspace_lab.cli.app import app
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.profiles import check_profile, read_profile
 from tagspace_lab.lab.replay import baseline_settings, replay
@@ -145,8 +147,18 @@ def test_rerun_that_only_lists_is_held_up_by_confluence() -> None:
 
 
 def test_calm_run_is_held_up_by_nothing() -> None:
-    (finding,) = diagnose(CALM)
+    (finding,) = diagnose(replace(CALM, limit="longest call"))
     assert (finding.binds, finding.changes) == ("nothing", {})
+
+
+def test_numbers_that_do_not_show_the_limit_ask_for_a_trace() -> None:
+    (finding,) = diagnose(CALM)
+    assert (finding.binds, finding.changes) == ("unknown", {})
+    assert "--trace" in finding.advice
+
+
+def test_few_refusals_are_how_a_limit_is_found() -> None:
+    assert diagnose(replace(CALM, attempts=20, refusals=2))[0].binds == "unknown"
 
 
 def test_run_without_an_answer_says_why() -> None:
@@ -164,7 +176,7 @@ def test_memory_is_weighed_against_what_is_free() -> None:
     (finding,) = diagnose(replace(CALM, settings=texts, calls=10), available_bytes=1e9)
     assert finding.binds == "memory"
     assert diagnose(replace(CALM, settings=proposed_settings(texts, [finding]), calls=10), 1e9)[0].binds != "memory"
-    assert diagnose(huge)[0].binds == "nothing"
+    assert diagnose(huge)[0].binds == "unknown"
 
 
 def test_provider_that_takes_fewer_calls_at_once_than_allowed_is_told_from_our_own_ceiling() -> None:
@@ -196,6 +208,21 @@ def test_proposal_is_a_portable_profile_that_says_it_is_unverified(tmp_path: Pat
     assert any("was not measured" in comment for comment in profile.comments)
     with pytest.raises(InputError):
         write_proposal(tmp_path / "try.env", evidence, diagnose(evidence))
+
+
+def test_command_says_what_binds_and_writes_a_profile_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read(run("medium", "self-hosted", Settings()), tmp_path)
+    shown = CliRunner().invoke(app, ["diagnose", "report.json", "-o", "try.env"])
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("1. concurrency: calls at once bind")
+    assert "try: TAG_SPACE_MAX_AI_CONCURRENCY=20" in shown.stdout
+    assert "unverified" in shown.stderr
+    again = CliRunner().invoke(app, ["diagnose", "report.json", "-o", "try.env"])
+    assert (again.exit_code, again.stdout) == (2, "")
+    document = json.loads(CliRunner().invoke(app, ["diagnose", "report.json", "--json"]).stdout)
+    assert document["binds"] == "concurrency"
+    assert read_profile("try.env").settings.to_variables() == document["settings"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"runs": []}', "[" * 100_000, "\x00", '{"space": 1}', "nan"])

@@ -242,10 +242,16 @@ def test_normalise_is_idempotent_where_marks_pile_up(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
 
 
-@given(st.integers(0, 100), st.integers(0, 100))
-def test_piles_of_marks_are_cut_at_30(letters: int, marks: int) -> None:
+@given(st.integers(0, 200), st.integers(0, 250))
+def test_piles_of_marks_are_cut_at_100(letters: int, marks: int) -> None:
     text = "b" * letters + "\u0316" * marks + "c"
-    assert normalise(text) == "b" * letters + "\u0316" * min(marks, 30) + "c"
+    assert normalise(text) == "b" * letters + "\u0316" * min(marks, 100) + "c"
+
+
+def test_piles_that_grow_in_normal_form_are_cut_again() -> None:
+    once = normalise("a" + "\u0344" * 90)
+    assert len(once) == 101
+    assert normalise(once) == once
 
 
 def test_normalise_joins_what_looks_the_same() -> None:

@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_id, read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, read_labels_of, word_error
+from tagspace_lab.clients.confluence.labels import add_labels, read_labels_of
+from tagspace_lab.clients.confluence.site import AbsentError, Answer, Params, Site, TooLargeError, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceCloud"]
 
-_ROWS = "250"
+_ROWS, _FEW_ROWS = "250", "10"
+"""Rows of a listing, and of one whose pages are too long for so many."""
 
 
 class ConfluenceCloud:
@@ -87,7 +89,7 @@ class ConfluenceCloud:
 
     async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
         """Add labels, and give all that the page has then."""
-        return await self._site.add_labels(page_id, labels, self.labels)
+        return await add_labels(self._site, page_id, labels, self.labels)
 
     async def _space_id(self, space_key: str) -> str:
         answer = await self._site.get("/api/v2/spaces", {"keys": space_key})
@@ -112,7 +114,13 @@ class ConfluenceCloud:
         query, asked = dict(params), list[Params]()
         while query not in asked:
             asked.append(dict(query))
-            answer = await self._site.get(path, query)
+            try:
+                answer = await self._site.get(path, query)
+            except TooLargeError:
+                if query["limit"] == _FEW_ROWS:
+                    raise
+                query["limit"] = _FEW_ROWS
+                continue
             yield answer
             following = self._site.read(answer, partial(_next_query, link=answer.next_link))
             if not following:

@@ -15,13 +15,15 @@ from urllib.parse import quote
 import httpx
 
 from tagspace_lab.clients.confluence.answers import read_labels, read_name, read_page, results_of
-from tagspace_lab.clients.confluence.site import Answer, Params, Site, read_labels_of, word_error
+from tagspace_lab.clients.confluence.labels import add_labels, read_labels_of
+from tagspace_lab.clients.confluence.site import Answer, Params, Site, TooLargeError, word_error
 from tagspace_lab.records import Page
 
 __all__ = ["ConfluenceDataCenter"]
 
-_PAGE_ROWS = 100
-_LABEL_ROWS = 200
+_PAGE_ROWS, _LABEL_ROWS = 100, 200
+_FEW_ROWS = 10
+"""Rows of a listing whose pages are too long for more."""
 _EXPAND = "body.storage,version,metadata.labels"
 
 
@@ -88,14 +90,20 @@ class ConfluenceDataCenter:
 
     async def add_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
         """Add labels, and give all that the page has then."""
-        return await self._site.add_labels(page_id, labels, self.labels)
+        return await add_labels(self._site, page_id, labels, self.labels)
 
     async def _follow(self, path: str, params: Params, rows: int) -> AsyncIterator[Answer]:
         """A listing, part by part, each beginning where the rows of the one before end."""
         start: int | None = 0
         before: list[dict[str, Any]] = []
         while start is not None:
-            answer = await self._site.get(path, {**params, "start": str(start), "limit": str(rows)})
+            try:
+                answer = await self._site.get(path, {**params, "start": str(start), "limit": str(rows)})
+            except TooLargeError:
+                if rows == _FEW_ROWS:
+                    raise
+                rows = _FEW_ROWS
+                continue
             results = self._site.read(answer, results_of)
             if results and results == before:
                 raise word_error(answer.url, "gives the same rows again, which would never end. Try again later.")

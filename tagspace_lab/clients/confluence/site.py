@@ -9,30 +9,30 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
-from tagspace_lab.clients.confluence.answers import MALFORMED, parse_object, read_id, read_labels, results_of
+from tagspace_lab.clients.confluence.answers import MALFORMED, parse_object, read_id
 from tagspace_lab.clients.confluence.valve import BUSY, ImpatientError, Valve
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.policy.retries import backoff_s
-from tagspace_lab.records import Page
 
-__all__ = ["AbsentError", "Answer", "Params", "Site", "UnsettledError", "read_labels_of", "word_error"]
+__all__ = ["AbsentError", "Answer", "Params", "Site", "TooLargeError", "UnsettledError", "word_error"]
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """The largest answer that is read. A listing of 250 long pages is a tenth of it."""
 _ATTEMPTS = 6
-_WRITES = 3
 _MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REL_NEXT = re.compile(r"""rel\s*=\s*["']?next["']?""", re.IGNORECASE)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """After these the server has seen nothing of the request."""
 
+_NOT_LOGGED_IN = ("AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED")
+"""What Atlassian's servers say in a header when they show a wrong token what everybody sees."""
 _ENCODINGS = ("identity", "gzip", "deflate")
 """Encodings that grow a thousandfold at most; packed twice, 64 KiB become 64 GB before anybody can count them."""
 
@@ -41,7 +41,11 @@ T = TypeVar("T")
 
 
 class AbsentError(ConfluenceError):
-    """What was asked for is not there (404), or not for this account (403)."""
+    """What was asked for is not there, or not for this account."""
+
+
+class TooLargeError(ConfluenceError):
+    """The answer is larger than is read: ask for less."""
 
 
 class UnsettledError(ConfluenceError):
@@ -111,35 +115,9 @@ class Site:
             problem = "answered without the `results` of this API. Is this the address of a Confluence?"
             raise word_error(answer.url, problem, error) from malformed
 
-    async def add_labels(
-        self, page_id: str, labels: Sequence[str], read_again: Callable[[str], Awaitable[tuple[str, ...]]]
-    ) -> tuple[str, ...]:
-        """Add labels by the interface that Cloud and Data Center share, and give all that the page has then.
-
-        `read_again(page_id)` gives those there now: it settles a write that may have been taken, before what is
-        still missing is sent again, twice at most.
-        """
-        missing, stated = list(dict.fromkeys(labels)), tuple[str, ...]()
-        for attempt in range(1, _WRITES + 1):
-            try:
-                stated = await self._post_labels(page_id, missing)
-            except UnsettledError:
-                await asyncio.sleep(backoff_s(attempt, self._rng))
-                stated = await read_again(page_id)
-                missing = _absent(missing, stated)
-                if not missing:
-                    return stated
-                if attempt == _WRITES:
-                    raise
-            else:
-                break
-        # An answer may hold only the first of many labels.
-        return await read_again(page_id) if _absent(labels, stated) else stated
-
-    async def _post_labels(self, page_id: str, labels: Sequence[str]) -> tuple[str, ...]:
-        content = [{"prefix": "global", "name": name} for name in labels]
-        answer = await self.post(f"/rest/api/content/{self.check_id(page_id)}/label", content)
-        return self.read(answer, lambda document: read_labels(results_of(document)), UnsettledError)
+    async def pause(self, failures: int) -> None:
+        """Wait before something is tried again, the longer the more often it has failed."""
+        await asyncio.sleep(backoff_s(failures, self._rng))
 
     def check_id(self, page_id: str) -> str:
         """An id that can stand in an address."""
@@ -162,7 +140,7 @@ class Site:
             if 200 <= raw.status < 300:
                 return _believe(method, url, raw)
             if 0 < raw.status < 500 and raw.status != 429:
-                error = AbsentError if raw.status in (403, 404) else ConfluenceError
+                error = AbsentError if raw.status == 404 else ConfluenceError
                 raise word_error(url, f"answered {problem}. {_advise(method, raw.status)}", error)
             if method == "POST" and raw.status != 429 and not raw.is_unsent:
                 raise word_error(url, f"broke off a write ({problem}), which may have been taken.", UnsettledError)
@@ -226,28 +204,6 @@ class Site:
         )
 
 
-async def read_labels_of(
-    pages: Sequence[Page], read: Callable[[str], Awaitable[tuple[str, ...]]], ids: Container[str] | None = None
-) -> list[Page]:
-    """The pages with their labels, which `read(page_id)` gives, side by side; only those of `ids` if that is given."""
-
-    async def label(page: Page) -> Page:
-        return replace(page, labels=await read(page.id)) if ids is None or page.id in ids else page
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(label(page)) for page in pages]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _absent(labels: Sequence[str], stated: Sequence[str]) -> list[str]:
-    """Those of `labels` that are not stated; servers write them in lower case."""
-    there = {name.casefold() for name in stated}
-    return [name for name in labels if name.casefold() not in there]
-
-
 async def _read_body(response: httpx.Response) -> bytes | None:
     """The body, or None where it is larger than is read."""
     if response.headers.get("content-encoding", "identity").strip().lower() not in _ENCODINGS:
@@ -262,9 +218,13 @@ async def _read_body(response: httpx.Response) -> bytes | None:
 
 
 def _believe(method: str, url: str, raw: _Raw) -> Answer:
-    error = ConfluenceError if method == "GET" else UnsettledError
+    is_read = method == "GET"
+    error = ConfluenceError if is_read else UnsettledError
+    if raw.headers.get("x-seraph-loginreason", "").strip().upper() in _NOT_LOGGED_IN:
+        raise word_error(url, "answered, and did not accept the token. Check whether it is wrong or revoked.")
     if raw.body is None:
-        raise word_error(url, f"answered with more than {MAX_ANSWER_BYTES // 2**20} MiB, which is not read.", error)
+        problem = f"answered with more than {MAX_ANSWER_BYTES // 2**20} MiB, which is not read."
+        raise word_error(url, problem, TooLargeError if is_read else error)
     try:
         document = parse_object(raw.body)
     except MALFORMED as malformed:

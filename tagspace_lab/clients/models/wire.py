@@ -112,10 +112,7 @@ def _read_response(response: httpx.Response, content: bytes | None, wall_s: floa
 
 
 def _read_answer(status: int, document: Any, limits: RateLimit, read: Callable[[Any], Content]) -> Reply:
-    try:
-        content = read(document)
-    except RecursionError:  # nested just as deeply as the parser allows
-        content = Content("")
+    content = read(document)
     remark = content.remark if document is not None else "the body is not JSON"
     return Reply(Outcome.OK, status, content.text, remark, content.used, content.cached_tokens, limits)
 
@@ -147,8 +144,7 @@ def _message(status: int, document: Any, url: httpx.URL) -> str:
     code = next((str(found) for name in ("code", "type", "status") if (found := get(error, name))), "")
     words = f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
     if status == 404:
-        path = url.path[-40:] if url.path.isascii() else ""
-        words += f" ({url.host} has no such model, or nothing at {path}: is the base URL right?)"
+        words += f" ({url.host} has no such model, or the base URL is wrong: does a /v1 belong at its end?)"
     return words
 
 

@@ -17,6 +17,8 @@ from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.records import Page
 from tagspace_lab.twin.app import build_app
 from tagspace_lab.twin.clock import run_virtual
+from tests.clients.confluence.sites import play
+from tests.clients.confluence.sites import replying as served
 from tests.fakes import TinySpace, make_scenario
 
 SECRET = "planted-0123456789"
@@ -223,3 +225,27 @@ def test_archived_page_is_left_out_even_if_the_site_lists_it() -> None:
 def test_space_of_another_key_is_not_taken_for_the_one_that_was_asked() -> None:
     with pytest.raises(ConfluenceError, match="'TINY'"):
         read(replying({"results": [{"id": 7, "key": "OTHER"}]}))
+
+
+def ask_who(app: Any) -> str:
+    name: str = play(app, "cloud", lambda site: site.who_am_i())
+    return name
+
+
+def test_site_that_does_not_name_the_account_is_asked_for_its_spaces() -> None:
+    app, seen = served(Response(status_code=404), {"results": []})
+    assert ask_who(app) == ""
+    assert [request.url.path for request in seen] == ["/wiki/rest/api/user/current", "/wiki/api/v2/spaces"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_account_that_may_not_look_is_told_so(status: int) -> None:
+    app, seen = served(Response(status_code=status), {"results": []})
+    with pytest.raises(ConfluenceError, match=str(status)):
+        ask_who(app)
+    assert len(seen) == 1
+
+
+def test_address_of_something_else_is_an_error() -> None:
+    with pytest.raises(ConfluenceError, match="/wiki/api/v2/spaces answered HTTP 404"):
+        ask_who(served(Response(status_code=404))[0])

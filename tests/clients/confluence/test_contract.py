@@ -103,6 +103,13 @@ def test_labels_are_added_and_the_others_left_alone(kind: Found) -> None:
 
 
 @both
+def test_adding_nothing_only_reads(kind: Found) -> None:
+    app = LossyPosts(make_app())
+    assert play(app, kind, lambda site: site.add_labels("1001", [])) == ()
+    assert app.posts == 0
+
+
+@both
 def test_labels_come_in_parts(kind: Found) -> None:
     names = [(f"label-{number}", "global") for number in range(601)]
 

@@ -15,10 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tagspace_lab.clients.confluence import Confluence, connect
+from tagspace_lab.clients.confluence import site as site_module
 from tagspace_lab.clients.http import open_http
 from tagspace_lab.errors import ConfluenceError
 from tagspace_lab.lab.world import serve
+from tagspace_lab.twin.app import build_app
 from tests.clients.confluence.sites import CREDENTIALS, KINDS, PREFIX, SECRET, Found, play, replying, serving
+from tests.fakes import TinySpace, make_scenario
 
 USER = {"type": "known", "accountId": "1", "username": "me", "displayName": "Me"}
 both = pytest.mark.parametrize("kind", KINDS)
@@ -121,9 +124,9 @@ def test_write_is_not_sent_on(kind: Found) -> None:
 @both
 @pytest.mark.parametrize(("layers", "told"), [(1, "more than 64 MiB"), (2, "last with DecodingError")])
 def test_answer_that_unpacks_without_end_is_not_held_in_memory(kind: Found, layers: int, told: str) -> None:
-    packed = b"x" * 200_000_000
+    packed = b"x" * 80_000_000
     for _ in range(layers):
-        packed = gzip.compress(packed, 9)
+        packed = gzip.compress(packed, 1)
     headers = {"content-encoding": ", ".join(["gzip"] * layers), "content-type": "application/json"}
     app, _ = replying(Response(packed, headers=headers))
     with serve(app) as base_url:
@@ -135,6 +138,40 @@ def test_answer_that_unpacks_without_end_is_not_held_in_memory(kind: Found, laye
         finally:
             tracemalloc.stop()
     assert peak < 200_000_000
+
+
+@both
+def test_listing_of_long_pages_is_read_in_small_parts(kind: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_module, "MAX_ANSWER_BYTES", 20_000)
+    space = TinySpace(60, dict.fromkeys(range(20, 60), "x" * 1000))
+
+    async def act(site: Confluence) -> list[str]:
+        return [page.id for listing in [part async for part in site.listings("TINY")] for page in listing]
+
+    assert play(build_app(make_scenario(), space), kind, act) == [str(1000 + index) for index in range(60)]
+
+
+@both
+def test_listing_of_endless_pages_is_an_error(kind: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_module, "MAX_ANSWER_BYTES", 5_000)
+
+    async def act(site: Confluence) -> None:
+        async for _ in site.listings("TINY"):
+            pass
+
+    with pytest.raises(ConfluenceError, match="which is not read"):
+        play(build_app(make_scenario(), TinySpace(60, {3: "x" * 5_000})), kind, act)
+
+
+@both
+@pytest.mark.parametrize("reason", ["AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED"])
+def test_answer_for_everybody_is_not_taken_for_ours(kind: Found, reason: str) -> None:
+    headers = {"X-Seraph-LoginReason": reason}
+    app, _ = replying(JSONResponse({"results": [{"id": 7, "name": "a"}], "size": 1}, headers=headers))
+    with pytest.raises(ConfluenceError, match="did not accept the token"):
+        play(app, kind, lambda site: site.labels("1"))
+    fine, _ = replying(JSONResponse({"results": [], "size": 0}, headers={"X-Seraph-LoginReason": "OK"}))
+    assert play(fine, kind, lambda site: site.labels("1")) == ()
 
 
 @both

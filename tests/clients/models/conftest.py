@@ -50,7 +50,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Asker:
-    """Asks one model so many times, one after the other."""
+    """Asks one model so many times, one after the other, at an ASGI app or over a transport."""
 
     client: Client = OpenAIModel
 
@@ -71,7 +71,8 @@ class Asker:
         key: str = "k",
     ) -> list[Reply]:
         async def main() -> list[Reply]:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+            transport = app if isinstance(app, httpx.AsyncBaseTransport) else httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport) as http:
                 return await act(self.client(http, base_url, "m", key, 30.0, lambda: 0.0))
 
         return run_virtual(main)

@@ -80,10 +80,10 @@ def test_query_of_the_base_url_is_sent(openai_asker: Any, make_server: Any) -> N
     assert server.urls == ["http://server/openai/deployments/d/chat/completions?api-version=2024-10-21"]
 
 
-def test_nothing_at_an_address_gives_a_hint_without_the_query(openai_asker: Any, make_server: Any) -> None:
+def test_nothing_at_an_address_gives_a_hint_that_shows_the_host_alone(openai_asker: Any, make_server: Any) -> None:
     server = make_server(lambda body: (404, b"404 page not found"))
-    (reply,) = openai_asker.ask(server.app, base_url="http://server?key=hidden")
-    assert "nothing at /chat/completions: is the base URL right?" in reply.message
+    (reply,) = openai_asker.ask(server.app, base_url="http://server/hidden?key=hidden")
+    assert "server has no such model, or the base URL is wrong" in reply.message
     assert "hidden" not in reply.message
 
 

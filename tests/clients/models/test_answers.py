@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tagspace_lab.clients.models import AnthropicModel, OpenAIModel
@@ -96,6 +99,21 @@ def test_thinking_blocks_and_several_texts_of_anthropic_are_told_apart(anthropic
     assert json.loads(reply.text) == {"pages": []}
 
 
+@pytest.mark.parametrize(
+    ("usage", "used", "cached"),
+    [
+        ({"prompt_tokens": True, "completion_tokens": 10**10}, Cost(), 0),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 50}}, Cost(5, 0), 5),
+        ({"prompt_tokens": 5.0, "completion_tokens": -1}, Cost(), 0),
+    ],
+)
+def test_numbers_of_tokens_that_cannot_be_are_not_believed(
+    usage: Any, used: Cost, cached: int, openai_asker: Asker
+) -> None:
+    (reply,) = openai_asker.ask(Server(lambda body: (200, {"usage": usage})).app)
+    assert (reply.used, reply.cached_tokens) == (used, cached)
+
+
 def test_stream_that_nobody_asked_for_is_read(openai_asker: Asker) -> None:
     chunks: list[dict[str, Any]] = [
         {"choices": [{"delta": {"content": ANSWER[at : at + 7]}}]} for at in range(0, len(ANSWER), 7)
@@ -126,25 +144,48 @@ def test_credit_that_ran_out_at_anthropic_is_final(anthropic_asker: Asker) -> No
     assert reply.outcome is Outcome.EXHAUSTED
 
 
-def flooding(status: int, chunk: bytes) -> Starlette:
-    """A server that sends a chunk a thousand times."""
+@dataclass
+class Flood(httpx.AsyncByteStream):
+    """A body without end; what was taken of it, and whether it was let go."""
 
-    async def flood() -> Any:
-        for _ in range(1_000):
-            yield chunk
+    taken: int = 0
+    is_closed: bool = False
 
-    async def serve(request: Request) -> Response:
-        return StreamingResponse(flood(), status)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.taken += 100_000
+            yield b" " * 100_000
 
-    return Starlette(routes=[Route("/{path:path}", serve, methods=["POST"])])
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class Flooding(httpx.AsyncBaseTransport):
+    """A server that answers with a flood."""
+
+    status: int
+    flood: Flood = field(default_factory=Flood)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, stream=self.flood)
 
 
 @pytest.mark.parametrize("client", [OpenAIModel, AnthropicModel])
-def test_answer_without_end_is_given_up(client: Client) -> None:
-    (reply,) = Asker(client).ask(flooding(200, b" " * 100_000))
-    assert (reply.outcome, reply.message) == (Outcome.REFUSED, "the answer is larger than 16 MiB")
-    (reply,) = Asker(client).ask(flooding(500, b" " * 100_000))
-    assert (reply.outcome, reply.message) == (Outcome.OVERLOADED, "HTTP 500")
+@pytest.mark.parametrize(
+    ("status", "outcome", "message", "most"),
+    [
+        (200, Outcome.REFUSED, "the answer is larger than 16 MiB", 2**24),
+        (500, Outcome.OVERLOADED, "HTTP 500", 2**18),
+        (429, Outcome.RATE_LIMITED, "HTTP 429", 2**18),
+    ],
+)
+def test_answer_without_end_is_given_up(client: Client, status: int, outcome: Outcome, message: str, most: int) -> None:
+    server = Flooding(status)
+    (reply,) = Asker(client).ask(server)
+    assert (reply.outcome, reply.message) == (outcome, message)
+    assert server.flood.taken <= most + 200_000
+    assert server.flood.is_closed
 
 
 def test_packed_answer_counts_as_it_is_unpacked(openai_asker: Asker) -> None:
@@ -216,3 +257,31 @@ def test_no_body_crashes_a_client(bodies: list[bytes], is_streamed: bool) -> Non
 def test_no_stream_crashes_the_reader(content: bytes) -> None:
     merged = merge_events(content)
     assert merged is None or isinstance(merged, dict)
+
+
+@dataclass
+class Heading(httpx.AsyncBaseTransport):
+    """A server that answers with these headers."""
+
+    headers: list[tuple[bytes, bytes]]
+    status: int
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, headers=self.headers, stream=httpx.ByteStream(b"{}"))
+
+
+HEADER_NAMES = (
+    "retry-after retry-after-ms ratelimit ratelimit-policy x-ratelimit-limit-requests x-ratelimit-remaining-tokens "
+    "x-ratelimit-reset-requests anthropic-ratelimit-tokens-reset content-encoding content-length content-type location"
+).split()
+
+
+@examples(150)
+@given(
+    st.lists(st.tuples(st.sampled_from(HEADER_NAMES).map(str.encode), st.binary(max_size=40)), max_size=6),
+    st.sampled_from([200, 302, 400, 429, 503]),
+)
+def test_no_header_crashes_a_client(headers: list[tuple[bytes, bytes]], status: int) -> None:
+    (reply,) = Asker(OpenAIModel).ask(Heading(headers, status))
+    assert reply.outcome in Outcome
+    assert "\n" not in reply.message

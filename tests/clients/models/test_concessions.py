@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagspace_lab.clients.models import Model, send_adapted
+from tagspace_lab.clients.models import Model, OpenAIModel, send_adapted
+from tagspace_lab.clients.models.concessions import Concessions
 from tagspace_lab.policy.prompts import build_prompt
 from tagspace_lab.records import Outcome, Reply, Status
+from tagspace_lab.settings import Settings
 from tests.fakes import RULES, Job, ScriptedModel, answered, examples, make_batch, make_pages, write_answer
 
 FINE: tuple[int, Any] = (200, {"choices": [{"message": {"content": write_answer(["1000", "1001"])}}]})
@@ -173,21 +175,34 @@ def test_what_resembles_anthropic_may_take_less(
 
 def test_run_asks_again_at_no_cost_to_the_pages() -> None:
     def script(page_ids: tuple[str, ...], number: int) -> Reply:
-        return Reply(Outcome.ADAPTED, 400) if number < 6 else answered(page_ids)
+        return Reply(Outcome.ADAPTED, 400) if number < 4 else answered(page_ids)
 
-    result = Job(make_pages(10), ScriptedModel(script)).run()
+    result = Job(make_pages(5), ScriptedModel(script), settings=Settings(max_attempts=1, batch_size=5)).run()
     assert {tagging.status for tagging in result.results} == {Status.TAGGED}
-    assert sum(attempt.outcome is Outcome.ADAPTED for attempt in result.attempts) == 6
-    assert result.concurrency_metrics.total_ai_calls == 2
+    assert [attempt.outcome for attempt in result.attempts] == [Outcome.ADAPTED] * 4 + [Outcome.OK]
+    assert result.makespan_s == pytest.approx(5, abs=0.2), "nobody waits in between"
+    assert result.concurrency_metrics.total_ai_calls == 1
     assert result.concurrency_metrics.rate_limit_errors == 0
+
+
+def make_concessions() -> Concessions:
+    return OpenAIModel(cast(Any, None), "http://x/v1", "m", "k", 1.0, lambda: 0.0).concessions
+
+
+def test_complaint_that_names_nothing_is_heeded_unless_it_may_be_about_the_address() -> None:
+    words = "unknown parameter in the request"
+    assert make_concessions().learn(404, words, frozenset()) == ""
+    assert make_concessions().learn(400, words, frozenset()) == "json_schema"
+
+
+def test_complaint_of_what_was_not_sent_is_about_something_else() -> None:
+    gone = frozenset({"json_schema", "json_object"})
+    assert make_concessions().learn(400, "unknown parameter: response_format", gone) == ""
 
 
 @examples(200)
 @given(st.text(max_size=300), st.sampled_from([400, 404, 422]))
 def test_no_complaint_crashes_the_reader(message: str, status: int) -> None:
-    from tagspace_lab.clients.models.concessions import Concessions
-    from tagspace_lab.clients.models.openai import _PARTS
-
-    concessions = Concessions(_PARTS)
+    concessions = make_concessions()
     found = concessions.learn(status, message.lower(), frozenset())
     assert concessions.left_out == ({found} if found else set())

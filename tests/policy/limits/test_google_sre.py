@@ -89,6 +89,7 @@ def test_full_window_throws_no_dice() -> None:
     ("outcome", "is_accepted"),
     [
         (Outcome.REFUSED, True),  # the provider took it, and called it wrong
+        (Outcome.ADAPTED, True),
         (Outcome.OVERLOADED, False),
         (Outcome.TIMED_OUT, False),
         (Outcome.UNREACHABLE, False),
