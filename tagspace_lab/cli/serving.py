@@ -43,6 +43,9 @@ def serve(
     grace: Annotated[
         int, typer.Option(parser=whole(1, 3600), metavar="S", help="Seconds for what is in flight at the end.")
     ] = 30,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append every attempt (no text, no key): see `calibrate`.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="FILE.env|NAME", help="Settings. [default: TAG_SPACE_* variables]")
     ] = None,
@@ -86,6 +89,7 @@ def serve(
         read_settings(profile, env_file),
         random.Random(secrets.randbits(64)),  # noqa: S311 - jitter, not a secret
         time.time,
+        trace=trace,
         watch=lambda task_id, request: open_alarm(
             read_alerts(connections), {"task_id": task_id, "space": request.space}
         ),

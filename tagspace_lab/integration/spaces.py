@@ -123,8 +123,13 @@ class SpaceRun:
         self._agent = agent
         self._rules = LabelRules(tuple(vocabulary), state.settings.max_labels)
         self._deliver = deliver
+        self._rng = random.Random(time.time_ns())  # noqa: S311 - jitter
         self.pages = HostPages(
-            confluence, page_ids, state.settings.request_timeout_s, on_failed=lambda: self._report(is_error=True)
+            confluence,
+            page_ids,
+            state.settings.request_timeout_s,
+            self._rng,
+            on_failed=lambda: self._report(is_error=True),
         )
         self.result = RunResult("")
         self._on_progress: OnProgress | None = None
@@ -211,7 +216,7 @@ class SpaceRun:
             self._fallback_endpoint(fallback, stop) if fallback is not None else None,
             settings=settings,
             rules=self._rules,
-            rng=random.Random(time.time_ns()),  # noqa: S311 - jitter
+            rng=self._rng,
             record=self._record,
         )
         return Pipeline(

@@ -62,6 +62,19 @@ def test_page_that_cannot_be_read_is_an_error_once() -> None:
     assert result["results"][1]["tags"] == []
 
 
+def test_page_that_the_wiki_refuses_for_now_is_asked_for_again() -> None:
+    class Limited(Wiki):
+        async def get_page(self, page_id: Any) -> dict[str, Any]:
+            if page_id == "3" or page_id not in self.asked:
+                self.asked.append(page_id)
+                raise RateLimitError("3")
+            return await super().get_page(page_id)
+
+    wiki = Limited(3)
+    assert statuses(process(wiki, Agent())) == {"1": "tagged", "2": "tagged", "3": "error"}
+    assert wiki.asked.count("3") == 4
+
+
 def test_ids_come_back_as_they_were_given_each_once() -> None:
     result = process(Wiki(3), Agent(), [3, 1, 3, "1", 2])
     assert list(statuses(result)) == [3, 1, 2]

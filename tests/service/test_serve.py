@@ -108,12 +108,13 @@ def test_task_survives_a_kill_and_every_page_is_labelled_once(tmp_path: Path) ->
             assert 0 < len(view["result"]["details"]) < PAGES
             second.process.send_signal(signal.SIGTERM)
             assert second.process.wait(30) == 0
-        with service(variables, tmp_path, "--resume") as third:
+        with service(variables, tmp_path, "--resume", "--trace", "trace.jsonl") as third:
             assert "event: end" in third.client.get(f"/bulk/tasks/{task_id}/events").text
             view = third.client.get(f"/bulk/tasks/{task_id}").json()
             third.process.send_signal(signal.SIGINT)
             assert third.process.wait(30) == 0
     assert (view["status"], view["result"]["success"], len(view["result"]["details"])) == ("done", PAGES, PAGES)
+    assert '"kind":"attempt"' in (tmp_path / "trace.jsonl").read_text()
     confluence = app.state.confluence
     for page in map(str, range(1000, 1000 + PAGES)):
         assert {label["name"] for label in confluence.labels.read(page)} == set(TinySpace(PAGES).gold(page))
@@ -157,6 +158,7 @@ main()
     [
         ({"TAG_SPACE_SERVICE_TOKEN": ""}, ("--host", "0.0.0.0"), "set TAG_SPACE_SERVICE_TOKEN"),
         ({"CONFLUENCE_URL": ""}, (), "CONFLUENCE_URL is not set"),
+        ({}, ("--trace", "."), "Is a directory"),
         ({"TAG_SPACE_BATCH_SIZE": "0"}, (), "TAG_SPACE_BATCH_SIZE is 0"),
     ],
 )
