@@ -34,7 +34,7 @@ _HEAD = ("regimes", "n", "all three", "makespan within 5 %", "p95 within 10 %", 
 _WORDS = f"""\
 `python -m benchmarks calibration` writes this section. Each of the first {_REGIMES} regimes that have one client is run
 once, one page a call, and recorded; a scenario is calibrated on the trace alone, and the run is replayed in it with
-five seeds of other luck. What is compared are the medians of these five with the recorded run.
+other luck, 5 to 15 times. What is compared are the medians of these with the recorded run.
 
 The luck of the recorded run remains: where few calls are answered, its last one alone can move a makespan by more than
 5 %, whatever is fitted.

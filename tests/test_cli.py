@@ -17,7 +17,7 @@ from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("monitor", "check", "diagnose"),
-    *("replay", "sweep", "tune", "verify", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
@@ -46,6 +46,8 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
+    ("calibrate nosuch.jsonl", "nosuch.jsonl: the trace cannot be read"),
+    ("calibrate run.jsonl -o /proc/nosuch/mine.toml", "cannot be written"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
     ("monitor --log nosuch.log", "nosuch.log is not there"),
     ("monitor one --log x.log", "name one of them"),

@@ -102,8 +102,8 @@ class Broken:
 
 
 def count_broken(runs: Sequence[TraceRun]) -> Broken | None:
-    """Over all runs that have an end; None if none has, or if pages ended as errors."""
-    whole = [run for run in runs if run.is_whole and not run.statuses.get(Status.ERROR)]
+    """Over all runs that have an end; None if none has."""
+    whole = [run for run in runs if run.is_whole]
     if not whole:
         return None
     pages = calls = answers = tagged = 0

@@ -23,9 +23,10 @@ from tagspace_lab.lab.calibration.latencies import fit_latency, latency_findings
 from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings, read_dialect
 from tagspace_lab.lab.calibration.outages import fit_with_outages, without_outages
 from tagspace_lab.lab.calibration.replicas import token_finding
+from tagspace_lab.lab.calibration.steps import read_steps, scaled
 from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.traces import TraceRun, read_trace
-from tagspace_lab.twin.scenario import Outage, Scenario
+from tagspace_lab.twin.scenario import LimitStep, Outage, Quality, Scenario
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -45,7 +46,7 @@ class Calibration:
     runs: tuple[TraceRun, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    events: tuple[Outage, ...] = ()
+    events: tuple[LimitStep | Outage, ...] = ()
     refusals: dict[str, int] = field(default_factory=dict)
     """Of the primary provider: how many refusals each limit explains, by unit."""
 
@@ -66,6 +67,14 @@ class Calibration:
             f"A trace of {len(self.runs)} run{'s' * (len(self.runs) != 1)} with {attempts:,} attempts over "
             f"{sum(run.makespan_s for run in self.runs):,.0f} s, at batch size {', '.join(map(str, sizes))}."
         )
+
+    def with_quality(self, quality: Quality) -> Calibration:
+        """The same with a quality curve that was measured."""
+        kept = tuple(each for each in self.findings if not each.key.startswith("quality."))
+        measured = tuple(
+            Finding(f"quality.{key}", value, "measured") for key, value in quality.model_dump(mode="json").items()
+        )
+        return replace(self, findings=(*kept, *measured))
 
     def to_toml(self) -> str:
         """The scenario file: every key with its interval and source as a comment, and what was not seen in words."""
@@ -102,11 +111,13 @@ def calibrate(trace: str | Path | Sequence[TraceRun], name: str = "calibrated") 
 
 def _provider(
     runs: Sequence[TraceRun], provider: str, broken: Broken | None
-) -> tuple[list[Finding], list[str], tuple[Outage, ...], dict[str, int]]:
+) -> tuple[list[Finding], list[str], tuple[LimitStep | Outage, ...], dict[str, int]]:
     decisions = decide(runs, provider)
     attempts = [attempt for run in runs for attempt in run.of(provider)]
     if not len(decisions):
         return [Finding(f"{provider}.headers", None, NOT_SEEN, note="no call was let in or refused")], [], (), {}
+    steps = read_steps(decisions)
+    decisions = scaled(decisions, steps)
     limits, outages = fit_with_outages(decisions)
     decisions = without_outages(decisions, outages)
     claim, window_s = read_claims(decisions, _waits_s(decisions, limits))
@@ -126,7 +137,7 @@ def _provider(
     findings = [
         replace(each, key=f"{_TABLES[provider]}.{table}{each.key}") for table, rows in tables.items() for each in rows
     ]
-    return findings, _doubts(decisions, limits, outages), outages, limits.refusals
+    return findings, _doubts(decisions, limits, outages), (*steps, *outages), limits.refusals
 
 
 _TABLES = {_PRIMARY: "provider", _FALLBACK: "fallback"}

@@ -11,13 +11,15 @@ from tagspace_lab.clients.stores import MemoryStore
 from tagspace_lab.lab.calibration.calibration import Calibration
 from tagspace_lab.lab.calibration.findings import quantile
 from tagspace_lab.lab.calibration.replicas import replicate
+from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.traces import TraceRun
 from tagspace_lab.lab.world import TextMemo, World
 from tagspace_lab.records import Attempt, Outcome, Space
 
 __all__ = ["Check", "Figures", "check", "measure_run"]
 
-_SEEDS = 5
+_SEEDS, _FEWEST_SEEDS, _ATTEMPTS = 25, 5, 5_000
+"""So many replays, fewer of a run so long that all together would make more attempts than this."""
 _MAKESPAN, _LATENCY, _REFUSALS = 0.05, 0.10, 2
 """Within which the twin counts as close: shares of the recorded value, and 429s."""
 
@@ -76,6 +78,12 @@ class Check:
     def is_close(self) -> bool:
         return not self.misses
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `calibrate --check --json` prints."""
+        names = ("recorded", "twin", "low", "high", "error")
+        figures = {name: rounded(dict(zip(names, values, strict=True))) for name, *values in self.rows()}
+        return {"is_close": self.is_close, "misses": self.misses, "figures": figures}
+
     def rows(self) -> list[tuple[str, float, float, float, float, float]]:
         """(figure, recorded, twin, lowest and highest of all seeds, error as a share)."""
         rows = []
@@ -86,9 +94,7 @@ class Check:
         return rows
 
 
-def check(
-    calibration: Calibration, space: Space | None = None, *, seeds: Sequence[int] = tuple(range(_SEEDS))
-) -> Check:
+def check(calibration: Calibration, space: Space | None = None, *, seeds: Sequence[int] | None = None) -> Check:
     """Replay the longest recorded run with the settings that it had, in virtual time, once for each seed.
 
     `space` is the one that was recorded; without it one is made up that asks as much.
@@ -97,7 +103,8 @@ def check(
     world_space = space or replicate(run)
     texts = TextMemo()
     replayed = []
-    for seed in seeds:
+    most = min(_SEEDS, max(_FEWEST_SEEDS, _ATTEMPTS // len(run.attempts)))
+    for seed in range(most) if seeds is None else seeds:
         store = MemoryStore(run.settings.cache_size)
         world = World(world_space, calibration.scenario, seed)
         result = world.run(run.settings, store=store, read_text=texts.read, epoch_s=run.began_wall_s)

@@ -41,6 +41,8 @@ class Decisions:
     read: Floats
     reserved: Floats
     written: Floats
+    scale: Floats
+    """What all limits are multiplied by when each call arrives: they may have changed on the way."""
     began_wall_s: tuple[float, ...]
     """Of each world: what the wall clock said at its time 0."""
 
@@ -49,7 +51,7 @@ class Decisions:
 
     def select(self, kept: NDArray[np.bool_]) -> Decisions:
         """Some of the decisions, in their order."""
-        arrays = ("world", "at_s", "ended_s", "is_refused", "others", "read", "reserved", "written")
+        arrays = ("world", "at_s", "ended_s", "is_refused", "others", "read", "reserved", "written", "scale")
         attempts = tuple(attempt for attempt, is_kept in zip(self.attempts, kept, strict=True) if is_kept)
         return replace(self, attempts=attempts, **{name: getattr(self, name)[kept] for name in arrays})
 
@@ -98,6 +100,7 @@ def _arrange(
         read=np.array([read[id(attempt)] for attempt in chosen]),
         reserved=np.array([float(attempt.expected.output_tokens) for attempt in chosen]),
         written=np.array([float(attempt.output_tokens) for attempt in chosen]),
+        scale=np.ones(len(chosen)),
         began_wall_s=began,
     )
 

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from tagspace_lab.lab.calibration.findings import NOT_SEEN, Finding
-from tagspace_lab.twin.scenario import Outage, Scenario
+from tagspace_lab.twin.scenario import LimitStep, Outage, Scenario
 
 __all__ = ["render_toml", "scenario_of"]
 
@@ -19,7 +19,7 @@ _POINTS = ("quality.missing", "quality.relative_accuracy")
 
 
 def scenario_of(
-    name: str, description: str, source: str, findings: Sequence[Finding], events: Sequence[Outage] = ()
+    name: str, description: str, source: str, findings: Sequence[Finding], events: Sequence[LimitStep | Outage] = ()
 ) -> Scenario:
     """The scenario that the findings make; keys without a value keep the twin's default."""
     document: dict[str, Any] = {"name": name, "description": description, "source": source, "provider": {}}
@@ -41,7 +41,7 @@ def render_toml(
     description: str,
     source: str,
     findings: Sequence[Finding],
-    events: Sequence[Outage],
+    events: Sequence[LimitStep | Outage],
     notes: Sequence[str],
 ) -> str:
     """A scenario file; it reads back as `scenario_of` the same findings."""

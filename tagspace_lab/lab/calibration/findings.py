@@ -15,6 +15,7 @@ __all__ = ["HEADERS", "LATENCIES", "NOT_SEEN", "REFUSALS", "TOKENS", "Finding", 
 HEADERS, REFUSALS, LATENCIES, TOKENS, NOT_SEEN = "headers", "refusals", "latencies", "tokens", "not seen"
 """Where a value comes from. What was not seen is left as the twin has it by default, and is said."""
 _Z = 1.96
+_WIDE = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Finding:
     """
 
     key: str
-    value: float | str | bool | None
+    value: float | str | bool | list[list[float]] | None
     source: str
     low: float | None = None
     high: float | None = None
@@ -33,11 +34,14 @@ class Finding:
 
 
 def roundest(low: float, high: float, *, middle: float | None = None) -> float:
-    """The number with the fewest digits in [low, high], the nearest to the middle of several: limits are round."""
-    centre = (low + high) / 2 if middle is None else middle
+    """The number with the fewest digits in [low, high], the nearest to the middle of several: limits are round.
+
+    In a wide range everything has a round number, and its middle is the better guess.
+    """
     if not 0 < low < high or not math.isfinite(high):
-        return centre
-    for digits in range(1, 6):
+        return low if middle is None else middle
+    centre = math.sqrt(low * high) if middle is None else middle
+    for digits in range(1 if high < _WIDE * low else 2, 6):
         step = 10.0 ** (math.floor(math.log10(high)) + 1 - digits)
         nearest = round(centre / step) * step
         if low <= nearest <= high:

@@ -21,6 +21,7 @@ __all__ = ["LimitFit", "Stated", "fit_cap", "fit_limit"]
 Mask = NDArray[np.bool_]
 
 _COLUMNS, _ZOOMS = 180, 3
+_FEWEST_REMAINDERS = 3
 _LOW, _HIGH = 0.25, 40.0
 """Rates that are tried, as multiples of the mean rate of what was let in."""
 _MORE_THAN_STATED = 0.03
@@ -60,6 +61,7 @@ class LimitFit:
     explained: Mask
     waits_s: Floats
     is_stated: bool = False
+    is_quota_seen: bool = True
 
 
 def fit_limit(
@@ -76,11 +78,11 @@ def fit_limit(
     grid = _first_grid(decisions, usage, stated)
     for _ in range(_ZOOMS):
         watch = read_meter(decisions, usage, shape, grid)
-        costs = _costs(decisions, watch, own, others, stated, grid)
+        costs = _costs(decisions, watch, shape, own, others, stated, grid)
         low, high = _flat_range(costs)
         grid = np.geomspace(grid[max(0, low - 1)], grid[min(len(grid) - 1, high + 1)], _COLUMNS)
     watch = read_meter(decisions, usage, shape, grid)
-    costs = _costs(decisions, watch, own, others, stated, grid)
+    costs = _costs(decisions, watch, shape, own, others, stated, grid)
     low, high = _flat_range(costs)
     bounds = (float(grid[low]), float(grid[high]))
     chosen = roundest(bounds[0] * 60, bounds[1] * 60) / 60
@@ -147,7 +149,7 @@ def _fit_column(
     watch = read_meter(decisions, usage, shape, per_s)
     need = watch.need[:, 0]
     quota, (least, most) = _quota(decisions, need, watch.shown[:, 0], own, others, stated)
-    cost = float(_costs(decisions, watch, own, others, stated, per_s, free=False)[0])
+    cost = float(_costs(decisions, watch, shape, own, others, stated, per_s, free=False)[0])
     if shape.kind == "bucket":
         rate = float(per_s[0])
         low, high = bounds or (rate, rate)
@@ -166,6 +168,7 @@ def _fit_column(
         cost=cost,
         explained=(own | others) & (need > quota + 1e-6),
         waits_s=np.maximum(waits_s, 0.0),
+        is_quota_seen=bool((own | others).any()) or _tells_quota(stated),
         is_stated=stated is not None and bool(np.isfinite(stated.limit)) and shape.kind == "bucket" and bounds is None,
     )
 
@@ -173,6 +176,7 @@ def _fit_column(
 def _costs(
     decisions: Decisions,
     watch: Watch,
+    shape: Shape,
     own: Mask,
     others: Mask,
     stated: Stated | None,
@@ -191,7 +195,18 @@ def _costs(
             costs[column] += (need[others] <= quota + 1e-6).sum()
         if stated is not None:
             costs[column] += _contradictions(stated, shown, watch.reset_s[:, column], quota)
+            if shape.kind != "bucket":
+                costs[column] += _misses_limit(stated, shape, quota)
     return costs
+
+
+def _misses_limit(stated: Stated, shape: Shape, quota: float) -> float:
+    """A window's quota is what the limit allows in it, or the limit itself: if it is neither, all headers are wrong."""
+    if not np.isfinite(stated.limit):
+        return 0.0
+    wanted = (stated.limit * shape.window_s / 60, stated.limit)
+    is_near = any(each >= 1 and abs(quota - each) <= 0.5 + 0.02 * each for each in wanted)
+    return 0.0 if is_near else float(len(stated.remaining))
 
 
 def _contradictions(stated: Stated, shown: Floats, reset_s: Floats, quota: float) -> float:
@@ -209,12 +224,12 @@ def _quota(
     decisions: Decisions, need: Floats, shown: Floats, own: Mask, others: Mask, stated: Stated | None
 ) -> tuple[float, tuple[float, float]]:
     """The quota that contradicts least, and the range of those that contradict as little."""
-    if stated is not None and (stated.remaining > 0).sum() >= 3:
-        whole = (stated.remaining + shown)[stated.remaining > 0]
-        # Remainders are rounded down, or to thousands: the middle of the grain is the likeliest.
-        quota = float(np.median(whole)) + (0.5 if stated.grain == 1.0 else 0.0)
-        least, most = quota - stated.grain / 2 - 0.01, quota + stated.grain / 2 + 0.01
-        return _rounded(least, most, quota), (least, most)
+    if stated is not None and _tells_quota(stated):
+        least, most, likeliest = _stated_range((stated.remaining + shown)[stated.remaining > 0], stated.grain)
+        return _rounded(least, most, likeliest), (least, most)
+    if stated is not None and np.isfinite(stated.limit) and not (own | others).any():
+        whole = max(stated.limit, float(need[~decisions.is_refused].max(initial=0.0)))
+        return whole, (whole, whole)
     let_in = np.sort(need[~decisions.is_refused])
     turned = np.sort(need[own | others])
     candidates = np.unique(np.concatenate([let_in, turned, [0.0]]))
@@ -227,6 +242,19 @@ def _quota(
     least = float(candidates[place])
     most = float(candidates[last + 1]) if last + 1 < len(candidates) else 2 * least
     return _rounded(least, most - 1e-6 * max(1.0, most)), (least, most)
+
+
+def _tells_quota(stated: Stated | None) -> bool:
+    return stated is not None and int((stated.remaining > 0).sum()) >= _FEWEST_REMAINDERS
+
+
+def _stated_range(whole: Floats, grain: float) -> tuple[float, float, float]:
+    """The quota by what is left and what was taken: whole numbers are rounded down, thousands to the nearest."""
+    if grain > 1:
+        middle = float(np.median(whole))
+        return middle - grain / 4, middle + grain / 4, middle
+    least, most = float(np.quantile(whole, 0.95)) - 0.01, float(np.quantile(whole, 0.05)) + 1.0
+    return least, max(least + 0.02, most), least + 0.01
 
 
 def _rounded(low: float, high: float, middle: float | None = None) -> float:

@@ -1,8 +1,8 @@
 """How long calls take: a lognormal first token, a speed of writing, and what load adds. Fitted by likelihood.
 
 A call that wrote o tokens beside k others takes (F e^(s z) + o / v) (1 + a k): for every v and a that are tried, what
-is left of the times is a sample of the first token. In the end F and s are set so that the mean and the 95th
-percentile of the recorded times come out, because a run's length hangs on the one and its tail on the other.
+is left of the times is a sample of the first token. In the end F is set so that the recorded mean comes out, and s, if
+need be, so that the 95th percentile does: a run's length hangs on the one and its tail on the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _IN_DOUBT = 1.92
 _WIDEST = 4.0
 """A speed whose interval is wider than this factor was not seen."""
 _HARDLY = 0.001
-_DRAWS = 400
+_DRAWS, _HALVINGS = 300, 16
+_NEAR = 0.03
+"""So near to the recorded one the 95th percentile has to come."""
 _FEWEST, _FEWEST_SLOTS = 8, 6
 _LARGEST_SIGMA = 1.2
 
@@ -69,23 +71,26 @@ def fit_latency(decisions: Decisions) -> LatencyFit | None:
     load = 1 + slope * others
     writing_s = written / speed
     first_s = took_s / load - writing_s
-    likely = max(float(np.log(np.maximum(first_s, 1e-6)).std()), 0.0)
-    sigma = _match_tail(took_s, writing_s, load, likely)
-    first_token_s = _median_for_mean(took_s, writing_s, load, sigma)
+    likely = float(np.log(np.maximum(first_s, 1e-6)).std())
+    slots = np.floor(decisions.at_s[answered] / SLOT_S)
+    slot_sigma = _weather(slots, took_s / ((float(first_s.mean()) + writing_s) * load))
+    tail = _Tail(took_s, writing_s, load, slots, slot_sigma or 0.0)
+    sigma = tail.match(likely)
+    first_token_s = tail.median_s(sigma)
     count = len(answered)
-    width = 1.96 * max(sigma, likely) / np.sqrt(count)
+    width, spread = 1.96 * max(sigma, likely) / count**0.5, 1.4 / count**0.5
     refused_s = (decisions.ended_s - decisions.at_s)[decisions.is_refused]
     return LatencyFit(
         calls=count,
         first_token_s=first_token_s,
         first_token_range=(first_token_s * float(np.exp(-width)), first_token_s * float(np.exp(width))),
         sigma=sigma,
-        sigma_range=(max(0.0, sigma * (1 - 1.4 / np.sqrt(count))), sigma * (1 + 1.4 / np.sqrt(count))),
+        sigma_range=(max(0.0, sigma * (1 - spread)), sigma * (1 + spread)),
         speed=speed,
         speed_range=speed_range,
         slope=slope,
         slope_range=slope_range,
-        slot_sigma=_weather(decisions.at_s[answered], took_s / ((first_token_s + writing_s) * load)),
+        slot_sigma=slot_sigma,
         reject_s=quantile(refused_s, 0.5) if len(refused_s) else None,
         most_others=int(others.max(initial=0)),
     )
@@ -180,32 +185,48 @@ def _lognormal(logs: Floats) -> float:
     return -float(logs.sum()) - len(logs) * float(np.log(sigma)) - spread
 
 
-def _median_for_mean(took_s: Floats, writing_s: Floats, load: Floats, sigma: float) -> float:
-    mean_s = (took_s.mean() - (writing_s * load).mean()) / load.mean()
-    return max(0.0, float(mean_s / np.exp(sigma**2 / 2)))
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The recorded times, and what else the twin will multiply a first token by."""
+
+    took_s: Floats
+    writing_s: Floats
+    load: Floats
+    slots: Floats
+    slot_sigma: float
+
+    def median_s(self, sigma: float) -> float:
+        """Of the first token, so that the mean of all times is the recorded one."""
+        mean_s = self.took_s.mean() / np.exp(self.slot_sigma**2 / 2) - (self.writing_s * self.load).mean()
+        return max(0.0, float(mean_s / self.load.mean() / np.exp(sigma**2 / 2)))
+
+    def match(self, likely: float) -> float:
+        """The likely sigma, or the nearest to it whose samples have the recorded 95th percentile, or nearly so."""
+        if len(self.took_s) < _FEWEST or likely < 2 * _LEAST_SIGMA:
+            return min(likely, _LARGEST_SIGMA)
+        rng = np.random.default_rng(0)
+        luck = rng.standard_normal((_DRAWS, len(self.took_s)))
+        _, places = np.unique(self.slots, return_inverse=True)
+        weather = np.exp(self.slot_sigma * rng.standard_normal((_DRAWS, int(places.max()) + 1)))[:, places]
+
+        def tail(sigma: float) -> float:
+            first_s = self.median_s(sigma) * np.exp(sigma * luck)
+            return float(np.median(np.quantile((first_s + self.writing_s) * self.load * weather, 0.95, axis=1)))
+
+        likely = min(likely, _LARGEST_SIGMA)
+        recorded, expected = quantile(self.took_s, 0.95), tail(likely)
+        target = min(max(expected, recorded * (1 - _NEAR)), recorded * (1 + _NEAR))
+        if target == expected:
+            return likely
+        low, high = 0.0, min(_LARGEST_SIGMA, 2 * likely)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if tail(middle) < target else (low, middle)
+        return (low + high) / 2
 
 
-def _match_tail(took_s: Floats, writing_s: Floats, load: Floats, likely: float) -> float:
-    """The sigma whose samples have the recorded 95th percentile, in the median, at the recorded mean."""
-    if len(took_s) < _FEWEST or likely < 2 * _LEAST_SIGMA:
-        return min(likely, _LARGEST_SIGMA)
-    draws = np.random.default_rng(0).standard_normal((_DRAWS, len(took_s)))
-    target = quantile(took_s, 0.95)
-
-    def tail(sigma: float) -> float:
-        first_s = _median_for_mean(took_s, writing_s, load, sigma) * np.exp(sigma * draws)
-        return float(np.median(np.quantile((first_s + writing_s) * load, 0.95, axis=1)))
-
-    low, high = 0.0, min(_LARGEST_SIGMA, 2 * likely)
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle) < target else (low, middle)
-    return (low + high) / 2
-
-
-def _weather(at_s: Floats, ratios: Floats) -> float | None:
+def _weather(slots: Floats, ratios: Floats) -> float | None:
     """Sigma of what calls that began in the same time slot have in common; None if there are too few slots."""
-    slots = np.floor(at_s / SLOT_S)
     groups = [np.log(ratios[slots == slot]) for slot in np.unique(slots)]
     groups = [group for group in groups if len(group) >= 3]
     if len(groups) < _FEWEST_SLOTS:

@@ -22,6 +22,10 @@ _CAP = "concurrency"
 _PENALTY = {"bucket": 0.0, "fixed": 0.4, "sliding": 0.8}
 _EXTRA = 1.5
 """A limit that nobody named has to explain so many refusals more than the others alone."""
+_FEWEST_INSTANTS, _ON_THE_SECOND, _MOST_ON_THE_SECOND = 5, 0.03, 0.8
+_NEVER_S = 3_500.0
+"""Resets from here on are a way to say never."""
+_SECOND = 1.1
 _STATED_SHARE = 0.05
 """Of all answers that must state a unit before it counts as stated."""
 
@@ -47,17 +51,41 @@ class LimitFits:
 
 
 def read_dialect(decisions: Decisions) -> str:
-    """The dialect that the headers are in, told by which units they state and whether they say when it is reset."""
+    """The dialect that the headers are in, told by which units they state and how they say when these are reset."""
     units = {unit for attempt in decisions.attempts for unit in attempt.rate_limit.quotas}
-    resets = any(quota.reset_s for attempt in decisions.attempts for quota in attempt.rate_limit.quotas.values())
-    if units & {"input_tokens", "output_tokens"}:
-        return "anthropic"
+    resets = any(
+        (quota.reset_s or 0.0) > 0 for attempt in decisions.attempts for quota in attempt.rate_limit.quotas.values()
+    )
     if not units:
         return "none"
+    if units & {"input_tokens", "output_tokens"} or _resets_on_the_second(decisions):
+        return "anthropic"
     if not resets:
         return "azure"
-    in_minutes = any(refusal.rate_limit.cause in ("requests", "tokens") for refusal in decisions.attempts)
-    return "openai" if "tokens" in units or in_minutes else "gateway"
+    names_units = any(attempt.rate_limit.cause in ("requests", "tokens") for attempt in decisions.attempts)
+    return "openai" if "tokens" in units or names_units else "gateway"
+
+
+def _resets_on_the_second(decisions: Decisions) -> bool:
+    """Whether resets are instants in whole seconds, as RFC 3339 has them; windows of the clock end on these, too."""
+    told = [
+        (decisions.began_wall_s[world] + ended_s + quota.reset_s, quota.reset_s)
+        for attempt, world, ended_s in zip(decisions.attempts, decisions.world, decisions.ended_s, strict=True)
+        for quota in attempt.rate_limit.quotas.values()
+        if quota.reset_s
+    ]
+    if len(told) < _FEWEST_INSTANTS:
+        return False
+    instants_s, reset_s = np.array(told).T
+    if reset_s.max() <= _SECOND or _share_at(instants_s, 10.0) > _MOST_ON_THE_SECOND:
+        return False
+    return _share_at(instants_s, 1.0) > _MOST_ON_THE_SECOND
+
+
+def _share_at(instants_s: Floats, step_s: float) -> float:
+    """How many of the instants are multiples of `step_s`."""
+    off_s = np.abs(instants_s - step_s * np.round(instants_s / step_s))
+    return float((off_s < _ON_THE_SECOND).mean())
 
 
 def fit_limits(decisions: Decisions) -> LimitFits:
@@ -174,34 +202,36 @@ def _usages(decisions: Decisions, unit: str) -> Iterator[Usage]:
 def _read_stated(decisions: Decisions) -> dict[str, Stated]:
     """What headers say, by unit; a unit that hardly any answer states is left out."""
     stated: dict[str, Stated] = {}
+    is_rounded = read_dialect(decisions) == "anthropic"  # tokens to thousands, resets to seconds
     for unit in _RATES:
         quotas = [attempt.rate_limit.quotas.get(unit) for attempt in decisions.attempts]
         told = [quota for quota in quotas if quota is not None]
         if len(told) < max(1.0, _STATED_SHARE * len(decisions)):
             continue
-        limits = [quota.limit for quota in told if quota.limit is not None]
-        remaining = _column([quota.remaining if quota else None for quota in quotas])
+        limit = _column([quota.limit if quota else None for quota in quotas]) / decisions.scale
+        remaining = _column([quota.remaining if quota else None for quota in quotas]) / decisions.scale
         reset_s = _column([quota.reset_s if quota else None for quota in quotas])
+        reset_s[reset_s > _NEVER_S] = np.nan
+        is_whole = unit != "requests" and is_rounded
+        if is_whole:
+            remaining[remaining >= limit] = np.nan  # cut off at the limit when it was read
         stated[unit] = Stated(
-            limit=float(np.median(limits)) if limits else np.nan,
+            limit=_median(limit[decisions.scale == 1.0]),  # what is scaled was rounded before
             remaining=remaining,
             reset_s=reset_s,
-            grain=_grain(remaining),
-            reset_grain_s=1.1
-            if {"input_tokens"} & {u for q in decisions.attempts for u in q.rate_limit.quotas}
-            else 0.1,
+            grain=1000.0 if is_whole else 1.0,
+            reset_grain_s=_SECOND if is_rounded else 0.1,
         )
     return stated
 
 
+def _median(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else np.nan
+
+
 def _column(values: Sequence[float | None]) -> Floats:
     return np.array([np.nan if value is None else value for value in values])
-
-
-def _grain(remaining: Floats) -> float:
-    """What remainders are rounded to: thousands, where all of them are."""
-    told = remaining[np.isfinite(remaining)]
-    return 1000.0 if len(told) and told.max() >= 1000 and not (told % 1000).any() else 1.0
 
 
 def limit_findings(decisions: Decisions, fits: LimitFits) -> Iterator[Finding]:
@@ -250,7 +280,7 @@ def _quota_findings(fits: LimitFits) -> Iterator[Finding]:
     requests = fits.of("requests")
     if requests is not None:
         yield Finding("burst_requests", max(1.0, requests.quota), _source(requests), *requests.quota_range)
-    tokens = [fit for fit in fits.rates if fit.unit != "requests"]
+    tokens = [fit for fit in fits.rates if fit.unit != "requests" and fit.is_quota_seen]
     if tokens and any(abs(fit.quota / fit.per_min - 1) > 0.02 for fit in tokens):
         binding = max(tokens, key=lambda fit: (int(fit.explained.sum()), -fit.per_min))
         yield Finding("burst_tokens", binding.quota, _source(binding), *binding.quota_range)

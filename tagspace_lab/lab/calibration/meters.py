@@ -51,9 +51,13 @@ class Watch:
 
 
 def read_meter(decisions: Decisions, usage: Usage, shape: Shape, per_s: Floats) -> Watch:
-    """Let the recorded calls pass the meter; `per_s` are a bucket's rates, and a window has one column only."""
+    """Let the recorded calls pass the meter; `per_s` are a bucket's rates, and a window has one column only.
+
+    Where limits have changed, calls are counted as larger or smaller instead: a meter that is full or empty stays so.
+    """
     count, columns = len(decisions), len(per_s) if shape.kind == "bucket" else 1
     need, shown, reset_s = (np.zeros((count, columns)) for _ in range(3))
+    scale = decisions.scale
     meters: dict[int, _Bucket | _Fixed | _Sliding] = {}
     for world, at_s, what, index in _events(decisions):
         if world not in meters:
@@ -61,12 +65,13 @@ def read_meter(decisions: Decisions, usage: Usage, shape: Shape, per_s: Floats) 
         meter = meters[world]
         meter.turn(at_s)
         if what == _SETTLE:
-            meter.take(at_s, float(usage.later[index]))
+            meter.take(at_s, float(usage.later[index] / scale[index]))
         elif what == _OBSERVE:
             shown[index], reset_s[index] = meter.shown, meter.reset_s(at_s)
         else:
-            need[index] = meter.shown + usage.amount[index]
-            meter.take(at_s, float(usage.amount[index]) if what == _ADMIT else usage.fine)
+            amount = float(usage.amount[index] / scale[index])
+            need[index] = meter.shown + amount
+            meter.take(at_s, amount if what == _ADMIT else usage.fine / float(scale[index]))
     return Watch(need, shown, reset_s)
 
 
