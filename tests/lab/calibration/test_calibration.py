@@ -62,7 +62,7 @@ HALVED = make_scenario(
         "events": [{"kind": "limits", "at_s": 15.0, "factor": 0.5}],
     }
 )
-RECORDED = {
+RECORDED: dict[str, tuple[Space, Scenario, Settings]] = {
     **{
         name: (LARGE, load_scenario(name), Settings())
         for name in (
