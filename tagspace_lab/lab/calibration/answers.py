@@ -19,7 +19,7 @@ _GATEWAY_TIMEOUT = 504
 
 def output_findings(attempts: Sequence[Attempt]) -> Iterator[Finding]:
     """`tokens_per_page` and `tokens_per_call`, by regression over the pages of a call where there are several sizes."""
-    answered = [each for each in attempts if each.outcome is Outcome.OK and each.output_tokens]
+    answered = [each for each in attempts if each.outcome is Outcome.OK and each.output_tokens and each.pages]
     if not answered:
         yield Finding("tokens_per_page", None, NOT_SEEN, note="no answer says how many tokens were written")
         return

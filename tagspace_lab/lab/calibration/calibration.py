@@ -17,7 +17,7 @@ from tagspace_lab.lab.calibration.answers import (
 )
 from tagspace_lab.lab.calibration.claims import read_claims
 from tagspace_lab.lab.calibration.decisions import Decisions, Floats, decide
-from tagspace_lab.lab.calibration.documents import render_toml, scenario_of
+from tagspace_lab.lab.calibration.documents import render_toml, scenario_of, usable
 from tagspace_lab.lab.calibration.findings import HEADERS, NOT_SEEN, TOKENS, Finding
 from tagspace_lab.lab.calibration.latencies import fit_latency, latency_findings
 from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings, read_dialect
@@ -83,7 +83,7 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """What `calibrate --json` prints."""
         rows = [
-            rounded({"key": each.key, "value": each.value, "low": each.low, "high": each.high})
+            rounded({"key": each.key, "value": each.value, "low": _finite(each.low), "high": _finite(each.high)})
             | {"source": each.source, "note": each.note}
             for each in self.findings
         ]
@@ -99,6 +99,11 @@ class Calibration:
 def calibrate(trace: str | Path | Sequence[TraceRun], name: str = "calibrated") -> Calibration:
     """What the trace shows of its provider, as a scenario. Raises TraceError for a trace that cannot be used."""
     runs = read_trace(trace) if isinstance(trace, str | Path) else list(trace)
+    with np.errstate(all="ignore"):  # what comes out absurd is left out in the end
+        return _calibrate(runs, name)
+
+
+def _calibrate(runs: list[TraceRun], name: str) -> Calibration:
     broken = count_broken(runs)
     findings, notes, events, refusals = _provider(runs, _PRIMARY, broken)
     if any(run.of(_FALLBACK) for run in runs):
@@ -106,6 +111,7 @@ def calibrate(trace: str | Path | Sequence[TraceRun], name: str = "calibrated") 
         findings, notes = findings + more, notes + [f"fallback: {note}" for note in others]
     findings += [_confluence(runs), *_quality(broken)]
     notes += _notes(runs)
+    findings = [*usable(findings)]
     return Calibration(name, tuple(runs), tuple(findings), tuple(notes), events, refusals)
 
 
@@ -115,7 +121,12 @@ def _provider(
     decisions = decide(runs, provider)
     attempts = [attempt for run in runs for attempt in run.of(provider)]
     if not len(decisions):
-        return [Finding(f"{provider}.headers", None, NOT_SEEN, note="no call was let in or refused")], [], (), {}
+        return (
+            [Finding(f"{_TABLES[provider]}.headers", None, NOT_SEEN, note="no call was let in or refused")],
+            [],
+            (),
+            {},
+        )
     steps = read_steps(decisions)
     decisions = scaled(decisions, steps)
     limits, outages = fit_with_outages(decisions)
@@ -182,6 +193,10 @@ def _quality(broken: Broken | None) -> Iterator[Finding]:
         share = broken.missing / max(1, broken.tagged)
         note = f"share of single pages left out of answers, at batch size {broken.batch_size}"
         yield Finding("quality.missing", share, TOKENS, note=note)
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _notes(runs: Sequence[TraceRun]) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from textwrap import wrap
 from typing import Any
+
+from pydantic import ValidationError
 
 from tagspace_lab.lab.calibration.findings import NOT_SEEN, Finding
 from tagspace_lab.twin.scenario import LimitStep, Outage, Scenario
 
-__all__ = ["render_toml", "scenario_of"]
+__all__ = ["render_toml", "scenario_of", "usable"]
 
 _DIGITS = 6
 _WIDTH = 110
@@ -34,6 +38,29 @@ def scenario_of(
     if events:
         document["provider"]["events"] = [event.model_dump(exclude_none=True) for event in events]
     return Scenario.model_validate_json(json.dumps(document))
+
+
+def usable(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings without the values that no scenario may have: an absurd trace makes absurd numbers."""
+    kept = list(findings)
+    for _ in findings:
+        try:
+            scenario_of("x", "x", "x", kept)
+        except (ValidationError, ValueError) as error:
+            wrong = {_path(each["loc"]) for each in error.errors()} if isinstance(error, ValidationError) else {""}
+            kept = [
+                replace(each, value=None, source=NOT_SEEN, note="what the trace says of it cannot be")
+                if each.value is not None and any(each.key.startswith(path) for path in wrong)
+                else each
+                for each in kept
+            ]
+        else:
+            break
+    return kept
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return ".".join(step for step in loc if isinstance(step, str))
 
 
 def render_toml(
@@ -97,6 +124,8 @@ def _value(finding: Finding) -> Any:
     value = finding.value
     if not isinstance(value, float):
         return value
+    if not math.isfinite(value):
+        return None
     if finding.key.endswith(_INTEGERS):
         return round(value)
     value = float(f"{value:.{_DIGITS}g}")

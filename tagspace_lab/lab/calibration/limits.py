@@ -208,7 +208,7 @@ def _read_stated(decisions: Decisions) -> dict[str, Stated]:
         told = [quota for quota in quotas if quota is not None]
         if len(told) < max(1.0, _STATED_SHARE * len(decisions)):
             continue
-        limit = _column([quota.limit if quota else None for quota in quotas]) / decisions.scale
+        limit = _column([(quota.limit or None) if quota else None for quota in quotas]) / decisions.scale
         remaining = _column([quota.remaining if quota else None for quota in quotas]) / decisions.scale
         reset_s = _column([quota.reset_s if quota else None for quota in quotas])
         reset_s[reset_s > _NEVER_S] = np.nan
