@@ -16,11 +16,12 @@ from tagspace_lab.lab.calibration.answers import (
     output_findings,
 )
 from tagspace_lab.lab.calibration.claims import read_claims
-from tagspace_lab.lab.calibration.decisions import Decisions, Floats, decide
+from tagspace_lab.lab.calibration.decisions import MOST_DECISIONS, Decisions, Floats, decide
 from tagspace_lab.lab.calibration.documents import render_toml, scenario_of, usable
 from tagspace_lab.lab.calibration.findings import HEADERS, NOT_SEEN, TOKENS, Finding
+from tagspace_lab.lab.calibration.headers import read_dialect
 from tagspace_lab.lab.calibration.latencies import fit_latency, latency_findings
-from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings, read_dialect
+from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings
 from tagspace_lab.lab.calibration.outages import fit_with_outages, without_outages
 from tagspace_lab.lab.calibration.replicas import token_finding
 from tagspace_lab.lab.calibration.steps import read_steps, scaled
@@ -174,6 +175,8 @@ def _doubts(decisions: Decisions, limits: LimitFits, outages: Sequence[Outage]) 
             f"{limits.unexplained} of {refused} refusals are explained by no limit that stays the same: limits may "
             "have changed during the run, others may share them, or the provider was overloaded"
         )
+    if len(decisions) == MOST_DECISIONS:
+        notes.append(f"limits and latencies are those of the first {MOST_DECISIONS:,} calls: the trace holds more")
     if len(decisions) < _FEW_DECISIONS:
         notes.append(f"the trace holds {len(decisions)} decisions only: record a longer run to be surer")
     return notes
