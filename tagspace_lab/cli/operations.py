@@ -163,7 +163,7 @@ def diagnose(
     \b
     --json prints {space, scenario, binds, findings, settings}: binds is the first finding's. Each of
     findings holds binds (errors, batch too large, cache too small, memory, requests, tokens,
-    concurrency, Confluence, refusals or nothing), words, numbers, changes (variable -> value) and
+    concurrency, Confluence, refusals, nothing or unknown), words, numbers, changes (variable -> value) and
     advice; settings are those of the run with all the changes.
     """
     from tagspace_lab.operations.diagnose import diagnose as find

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tagspace_lab.pipeline.journal import Journal
     from tagspace_lab.settings import Settings
 
-__all__ = ["commands"]
+__all__ = ["commands", "read_settings"]
 
 _SHOWN_PAGES = 20
 
@@ -111,14 +111,15 @@ def tag(
         labels=read_names(labels) if labels else (),
     )
     connections = load_connections(os.environ | ({"TAG_SPACE_MODEL": model} if model else {}), env_file)
-    settings = _settings(profile, env_file)
+    settings = read_settings(profile, env_file)
     with open_journal(connections) as journal:
         task_id, is_resumed = _enter(journal, request, connections, resume=resume)
         result = _run(task_id, request, connections, settings, journal, trace, is_resumed=is_resumed)
     _tell(result, output or Path(f"{task_id}.csv"), force=force, as_json=as_json)
 
 
-def _settings(profile: str | None, env_file: Path | None) -> Settings:
+def read_settings(profile: str | None, env_file: Path | None) -> Settings:
+    """The settings of a live job."""
     from tagspace_lab.lab.replay import as_settings
     from tagspace_lab.settings import load_settings
 

@@ -80,8 +80,7 @@ class BulkTaggingService:
         progress["total"] = len(run.pages.ids)
 
         def on_progress(processed: int, total: int) -> None:
-            errors = run.result.errors + len(run.pages.failed)
-            progress.update(processed=processed, total=total, errors=errors, success=processed - errors)
+            progress.update(processed=processed, total=total, errors=run.errors, success=processed - run.errors)
 
         await run.run(name, on_progress, lambda: not ACTIVE_TASKS.get(name, True))
         ends = [

@@ -123,10 +123,17 @@ class SpaceRun:
         self._agent = agent
         self._rules = LabelRules(tuple(vocabulary), state.settings.max_labels)
         self._deliver = deliver
-        self.pages = HostPages(confluence, page_ids, state.settings.request_timeout_s, on_failed=lambda: self._report())
+        self._rng = random.Random(time.time_ns())  # noqa: S311 - jitter
+        self.pages = HostPages(
+            confluence,
+            page_ids,
+            state.settings.request_timeout_s,
+            self._rng,
+            on_failed=lambda: self._report(is_error=True),
+        )
         self.result = RunResult("")
         self._on_progress: OnProgress | None = None
-        self._processed = 0
+        self._processed = self.errors = 0
         self._counters: Counter[str] = Counter()
 
     async def run(self, task_id: str | None, on_progress: OnProgress | None, check_stop: CheckStop | None) -> None:
@@ -209,7 +216,7 @@ class SpaceRun:
             self._fallback_endpoint(fallback, stop) if fallback is not None else None,
             settings=settings,
             rules=self._rules,
-            rng=random.Random(time.time_ns()),  # noqa: S311 - jitter
+            rng=self._rng,
             record=self._record,
         )
         return Pipeline(
@@ -235,12 +242,14 @@ class SpaceRun:
         self._state.manager.count_attempt(attempt)
 
     def _on_page(self) -> None:
-        if self.result.results[-1].status is not Status.STOPPED:
-            self._report()
+        status = self.result.results[-1].status
+        if status is not Status.STOPPED:
+            self._report(is_error=status is Status.ERROR)
 
-    def _report(self) -> None:
+    def _report(self, *, is_error: bool) -> None:
         """Tell the host of one page more."""
         self._processed += 1
+        self.errors += is_error
         told = self._on_progress(self._processed, len(self.pages.ids)) if self._on_progress is not None else None
         if inspect.isawaitable(told):
             self._group.create_task(_wait_for(told))

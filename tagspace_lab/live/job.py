@@ -85,10 +85,15 @@ class Counters:
 
 @dataclass(slots=True)
 class TagResult:
-    """What became of a task. `ends` has every page of it once; those that an earlier process ended are among them."""
+    """What became of a task.
+
+    `ends` has every page of it once, but for those that a stop left undone; those that an earlier process ended are
+    among them.
+    """
 
     task_id: str
     request: Request
+    settings: Settings
     run: RunResult
     state: TaskState = TaskState.RUNNING
     ends: list[PageEnd] = field(default_factory=list, repr=False)
@@ -115,6 +120,7 @@ class TagResult:
         stats, metrics = self.run.cache_stats, self.run.concurrency_metrics
         numbers = {
             "state": str(self.state),
+            "settings": self.settings.to_variables(),
             "makespan_s": self.run.makespan_s,
             "broke_off": self.run.broke_off,
             "resumed_pages": self.resumed_pages,
@@ -159,7 +165,7 @@ class TagJob:
         self._pages: dict[str, Page] = {}  # of this run, without their bodies
         self._skipped: set[str] = set()
         self._resumed: set[str] = set()
-        self._result = TagResult(task_id, request, RunResult(task_id))
+        self._result = TagResult(task_id, request, settings, RunResult(task_id))
         self._told_s = -math.inf
         self._before = services.journal.pages(task_id) if is_resumed else {}
         self._pipeline = self._wire(is_resumed)
@@ -253,9 +259,9 @@ class TagJob:
                     end = replace(end, status=Status.ERROR, reason=_word_missing(change.missing))
             except ConfluenceError as error:
                 end = replace(end, status=Status.ERROR, reason=str(error))
-        if end.status is not Status.STOPPED:
+        if end.status is not Status.STOPPED:  # such a page was not processed, and is none of the ends
             self._journal.keep_page(self._task_id, end)
-        self._note(end)
+            self._note(end)
         return replace(tagging, status=end.status, reason=end.reason)
 
     def _note(self, end: PageEnd) -> None:
@@ -292,7 +298,7 @@ class TagJob:
             listener(attempt)
 
     def _state(self) -> TaskState:
-        statuses = {end.status for end in self._result.ends}
+        statuses = {tagging.status for tagging in self._result.run.results}
         is_cut_short = bool(self._result.run.broke_off)
         if Status.STOPPED in statuses or (is_cut_short and self._check_stop is not None and self._check_stop()):
             return TaskState.STOPPED

@@ -19,6 +19,8 @@ from tagspace_lab.settings import LARGEST_CONCURRENCY, PREFIX, Settings
 __all__ = ["RULES", "Finding", "diagnose", "proposed_settings", "to_dict", "write_proposal"]
 
 _MANY_REFUSALS = 0.05
+_FEW_REFUSALS = 5
+"""A throttle that learns needs some to find a limit."""
 _MANY_EXTRA_CALLS = 0.3
 _LOW_HIT_RATE = 0.5
 _WIDE_BATCH = 10
@@ -45,7 +47,7 @@ class Finding:
 
 
 def diagnose(evidence: Evidence, available_bytes: float = math.inf) -> list[Finding]:
-    """Every finding, the first to be mended first; one that says `nothing` where there is none.
+    """Every finding, the first to be mended first; one that says `nothing`, or `unknown`, where there is none.
 
     `available_bytes`: memory of the machine that is to run it.
     """
@@ -236,8 +238,8 @@ def _tokens(run: Evidence, available_bytes: float) -> Finding | None:
         f"{run.limit} a minute bind: {run.page_tokens:,.0f} tokens a page, {run.asked:,} pages",
         {"page_tokens": run.page_tokens, "makespan_s": run.makespan_s, **_bounds(run), **_rates(run)},
         changes,
-        advice="no setting saves much more than the best bound says: shorter pages (TAG_SPACE_PAGE_TOKENS), "
-        f"or a higher limit; {_QUALITY}",
+        advice="no setting saves much more: shorter pages (TAG_SPACE_PAGE_TOKENS) do, or a higher limit"
+        + (f"; {_QUALITY}" if changes else ""),
     )
 
 
@@ -287,7 +289,7 @@ def _confluence(run: Evidence, available_bytes: float) -> Finding | None:
 
 def _refusals(run: Evidence, available_bytes: float) -> Finding | None:
     """What refusals cost: not a limit by itself, but the way in which it was found."""
-    if run.refused_share <= _MANY_REFUSALS or run.is_unanswered:
+    if run.refused_share <= _MANY_REFUSALS or run.refusals < _FEW_REFUSALS or run.is_unanswered:
         return None
     changes: dict[str, Any] = {} if run.settings.throttle == "learned" else {"throttle": "learned"}
     changes |= _rates(run)
@@ -296,11 +298,18 @@ def _refusals(run: Evidence, available_bytes: float) -> Finding | None:
         f"{run.refusals} of {run.attempts} requests were refused ({run.refused_share:.0%})",
         {"refusals": run.refusals, "attempts": run.attempts, **_rates(run)},
         changes,
-        advice="" if changes else "few calls found out the limit: a longer run, or learned rates, lower the share",
+        advice="" if changes else "a run that starts with learned rates is refused less: see `replay --keep-rates`",
     )
 
 
 def _nothing(run: Evidence) -> Finding:
+    if not run.limit:
+        return Finding(
+            "unknown",
+            "these numbers show nothing wrong, and not what binds",
+            {"makespan_s": run.makespan_s, "refusals": run.refusals},
+            advice="record a trace (`tag --trace FILE`) and give that: it shows what calls waited for",
+        )
     return Finding(
         "nothing",
         "nothing binds that a setting could move",

@@ -46,7 +46,8 @@ def configure_logs(
     """Write the logs into `folder` until the block ends, our own loggers at INFO; None or "": change nothing.
 
     Each of the two files holds `max_bytes` at most (and a line), and `backups` older ones are kept beside it.
-    `secrets`: see :func:`~tagspace_lab.operations.secrets.find_secrets`. Never raises for what a disk does.
+    `secrets`: see :func:`~tagspace_lab.operations.secrets.find_secrets`. Once in a process at a time: twice in one
+    folder writes every line twice. Never raises for what a disk does.
     """
     if not folder:
         yield

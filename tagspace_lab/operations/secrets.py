@@ -11,10 +11,12 @@ __all__ = ["BLOT", "find_secrets", "redactor"]
 
 BLOT = "***"
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_SETTING_NAME = re.compile(r"TAG_SPACE_\w*TOKENS(_PER_MIN)?", re.IGNORECASE)  # these count tokens of text
+_SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+"""TOKENS are those of a text, and are counted."""
 _WEBHOOK = "TAG_SPACE_ALERT_URL"
 """Whoever knows a webhook's path may post to it."""
+_ODD_BYTES = "surrogateescape"
+"""How Python has what is no UTF-8 in an environment."""
 _SHORTEST = 6
 """A shorter value would be found in half of all words."""
 
@@ -22,18 +24,14 @@ _SHORTEST = 6
 def find_secrets(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The values among `variables` (an environment, a .env file) that nobody may read, in each form that travels.
 
-    By name (KEY, TOKEN, SECRET, PASSWORD, CREDENTIAL), passwords inside addresses, and the path of the alert's webhook.
+    By name (KEY, TOKEN, SECRET, PASSWORD and the like), passwords inside addresses, the path of the alert's webhook.
     """
-    found = {
-        value.strip()
-        for name, value in variables.items()
-        if _SECRET_NAME.search(name) and not _SETTING_NAME.fullmatch(name)
-    }
+    found = {value.strip() for name, value in variables.items() if _SECRET_NAME.search(name)}
     found |= {password for value in variables.values() if (password := _password(value))}
     found |= set(_parts(variables.get(_WEBHOOK, "")))
     user = variables.get("CONFLUENCE_USERNAME", "").strip()
-    basic = {b64encode(f"{user}:{secret}".encode()).decode() for secret in found if user}
-    forms = found | {quote(secret, safe="") for secret in found} | basic
+    basic = {b64encode(f"{user}:{secret}".encode(errors=_ODD_BYTES)).decode() for secret in found if user}
+    forms = found | {quote(secret, safe="", errors=_ODD_BYTES) for secret in found} | basic
     return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True))
 
 

@@ -147,8 +147,18 @@ def test_rerun_that_only_lists_is_held_up_by_confluence() -> None:
 
 
 def test_calm_run_is_held_up_by_nothing() -> None:
-    (finding,) = diagnose(CALM)
+    (finding,) = diagnose(replace(CALM, limit="longest call"))
     assert (finding.binds, finding.changes) == ("nothing", {})
+
+
+def test_numbers_that_do_not_show_the_limit_ask_for_a_trace() -> None:
+    (finding,) = diagnose(CALM)
+    assert (finding.binds, finding.changes) == ("unknown", {})
+    assert "--trace" in finding.advice
+
+
+def test_few_refusals_are_how_a_limit_is_found() -> None:
+    assert diagnose(replace(CALM, attempts=20, refusals=2))[0].binds == "unknown"
 
 
 def test_run_without_an_answer_says_why() -> None:
@@ -166,7 +176,7 @@ def test_memory_is_weighed_against_what_is_free() -> None:
     (finding,) = diagnose(replace(CALM, settings=texts, calls=10), available_bytes=1e9)
     assert finding.binds == "memory"
     assert diagnose(replace(CALM, settings=proposed_settings(texts, [finding]), calls=10), 1e9)[0].binds != "memory"
-    assert diagnose(huge)[0].binds == "nothing"
+    assert diagnose(huge)[0].binds == "unknown"
 
 
 def test_provider_that_takes_fewer_calls_at_once_than_allowed_is_told_from_our_own_ceiling() -> None:

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tagspace_lab.operations.secrets import BLOT, find_secrets, redactor
+from tests.fakes import examples
 
 
 def test_secrets_are_found_by_name_in_addresses_and_in_the_webhook() -> None:
@@ -31,3 +35,15 @@ def test_settings_that_count_tokens_and_short_values_are_none() -> None:
 def test_longest_form_is_blotted_first() -> None:
     assert redactor(["planted", "planted-and-more"])("a planted-and-more planted") == f"a {BLOT} {BLOT}"
     assert redactor([])("nothing") == "nothing"
+
+
+@given(st.dictionaries(st.sampled_from(["A_KEY", "CONFLUENCE_USERNAME", "TAG_SPACE_ALERT_URL", "URL"]), st.text()))
+@examples(300)
+def test_any_environment_is_taken_and_its_secrets_are_blotted_out(variables: dict[str, str]) -> None:
+    key = variables.get("A_KEY", "").strip()
+    if len(key) >= 6:
+        assert key not in redactor(find_secrets(variables))(f"a line with {key} in it")
+
+
+def test_environment_that_is_no_utf8_is_taken() -> None:
+    assert "planted\udcff" in find_secrets({"A_KEY": "planted\udcff", "CONFLUENCE_USERNAME": "\udcfe"})

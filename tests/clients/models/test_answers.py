@@ -257,3 +257,31 @@ def test_no_body_crashes_a_client(bodies: list[bytes], is_streamed: bool) -> Non
 def test_no_stream_crashes_the_reader(content: bytes) -> None:
     merged = merge_events(content)
     assert merged is None or isinstance(merged, dict)
+
+
+@dataclass
+class Heading(httpx.AsyncBaseTransport):
+    """A server that answers with these headers."""
+
+    headers: list[tuple[bytes, bytes]]
+    status: int
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, headers=self.headers, stream=httpx.ByteStream(b"{}"))
+
+
+HEADER_NAMES = (
+    "retry-after retry-after-ms ratelimit ratelimit-policy x-ratelimit-limit-requests x-ratelimit-remaining-tokens "
+    "x-ratelimit-reset-requests anthropic-ratelimit-tokens-reset content-encoding content-length content-type location"
+).split()
+
+
+@examples(150)
+@given(
+    st.lists(st.tuples(st.sampled_from(HEADER_NAMES).map(str.encode), st.binary(max_size=40)), max_size=6),
+    st.sampled_from([200, 302, 400, 429, 503]),
+)
+def test_no_header_crashes_a_client(headers: list[tuple[bytes, bytes]], status: int) -> None:
+    (reply,) = Asker(OpenAIModel).ask(Heading(headers, status))
+    assert reply.outcome in Outcome
+    assert "\n" not in reply.message
