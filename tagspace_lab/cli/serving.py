@@ -77,7 +77,7 @@ def serve(
     from tagspace_lab.cli.tagging import read_settings
     from tagspace_lab.live.connections import load_connections
     from tagspace_lab.live.opening import open_journal
-    from tagspace_lab.live.task import read_names
+    from tagspace_lab.live.task import read_labels
     from tagspace_lab.operations.alerts import open_alarm, read_alerts
     from tagspace_lab.operations.logs import configure_logs
 
@@ -100,7 +100,7 @@ def serve(
         tagger,
         lambda: open_journal(connections),
         token=token,
-        vocabulary=read_names(labels) if labels else (),
+        vocabulary=read_labels(labels) if labels else (),
         most_queued=queue,
         resume=resume,
         grace_s=grace,
