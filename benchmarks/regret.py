@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -39,15 +39,16 @@ TRIALS, SEEDS, RUNS = 40, 3, 2
 _GRID_SEEDS, _CHOOSING_SEEDS, _TRUTH_SEEDS = 2, 12, 24
 _FOLDER: Final = Path(os.environ.get("TAGSPACE_BENCH") or "build/regret")
 
-_PLAIN: Final = {"with_limits": False, "with_pruner": False}
+_PLAIN: Final = Strategy(with_limits=False, with_pruner=False)
+_RANDOM: Final = replace(_PLAIN, sampler="random")
 ARMS: Final[Mapping[str, Strategy]] = MappingProxyType(
     {
         "this study": Strategy(),
         "this study, nothing enqueued": Strategy(with_guesses=False),
-        "plain TPE": Strategy(with_guesses=False, **_PLAIN),
-        "plain TPE, the same enqueued": Strategy(**_PLAIN),
-        "random search": Strategy(sampler="random", with_guesses=False, **_PLAIN),
-        "random search, the same enqueued": Strategy(sampler="random", **_PLAIN),
+        "plain TPE": replace(_PLAIN, with_guesses=False),
+        "plain TPE, the same enqueued": _PLAIN,
+        "random search": replace(_RANDOM, with_guesses=False),
+        "random search, the same enqueued": _RANDOM,
     }
 )
 _TARGET: Final = "this study"
@@ -181,10 +182,10 @@ def _report(results: Mapping[tuple[str, str, int], dict[str, Any]], study_seeds:
     head = f"""\
 `python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE},
 {study_seeds} study seeds. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the
-best point of a grid (points: {told}), less 1; below 0 the study found better than any point. Of the grid all points are
-replayed on {_GRID_SEEDS} seeds, the best 20 on {_CHOOSING_SEEDS} others, and the best of these on the truth's. "Misses a
-goal" counts results that on the truth's seeds keep not all of: 5 % 429s, .02 of F1, no more errors; the best of the grid
-keeps them on the seeds it was chosen on. Arms other than this study believe their own seeds.
+best point of a grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are replayed
+on {_GRID_SEEDS} seeds, the best 20 on {_CHOOSING_SEEDS} others, and the best of these on the truth's. "Misses a goal"
+counts the results that do not keep all goals (5 % 429s, .02 of F1, no more errors) on the truth's seeds. The arms other
+than this study believe their own seeds.
 
 Best points (start-ceiling, batch, cache): {best}.
 

@@ -30,7 +30,10 @@ BELOW = {
     "cli": set(ROOMS),
 }
 IMPURE = {"asyncio", "httpx", "time", "os", "pathlib", "sqlite3"}
-ONE_HOME = {"optuna": ("lab/search.py", "lab/storages.py"), "matplotlib": "lab/plots"}
+ONE_HOME: dict[str, str | tuple[str, ...]] = {
+    "optuna": ("lab/search.py", "lab/storages.py"),
+    "matplotlib": "lab/plots",
+}
 
 
 def find_imports(tree: ast.AST) -> Iterator[str]:

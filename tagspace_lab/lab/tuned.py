@@ -53,6 +53,22 @@ class Front:
         ]
         return pd.DataFrame(rows).sort_values("makespan_s", kind="stable", ignore_index=True)
 
+    def overview(self) -> pd.DataFrame:
+        """The same in words, the index `point`."""
+        rows = [
+            {
+                "concurrency": f"{row['ai_concurrency']}-{row['max_ai_concurrency']}",
+                "batch": f"{row['batch_size']}",
+                "cache": f"{row['cache_size']}" if row["cache_enabled"] else "off",
+                "makespan": f"{row['makespan_s']:.1f} s",
+                "tokens": f"{row['tokens']:,.0f}",
+                "429s": f"{row['rate_limit_share']:.2%}",
+                "": "knee" if row["knee"] else "",
+            }
+            for row in self.table.to_dict("records")
+        ]
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="point"))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tuned:
