@@ -80,7 +80,7 @@ def run_postgresql() -> Iterator[str]:
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)
         data = folder / "data"
-        made = [binaries / "initdb", "-D", data, "-U", "studies", "--pwfile", folder / "password"]
+        made: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "studies", "--pwfile", folder / "password"]
         _run([*made, "-A", "scram-sha-256", "--encoding", "UTF8", "--no-sync"], user, folder)
         port = _free_port()
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
