@@ -79,7 +79,7 @@ class Verification:
         """One row a run and one for `all`, the index `run`.
 
         Columns: before_s and after_s (median makespan over the seeds, in s; for `all` the sum of the runs),
-        gain, gain_low, gain_high (shares, 95 % interval), and before_/after_ of rate_limit_share (429s per
+        gain, gain_low, gain_high (shares, 95 % interval), and `before_` and `after_` of rate_limit_share (429s per
         request), f1 (NaN without gold labels) and errors (pages, all seeds together).
         """
         runs = range(len(self.before[0]))
