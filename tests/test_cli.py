@@ -19,6 +19,7 @@ COMMANDS = (
     *("monitor", "check", "diagnose"),
     *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
+    *("profile export", "profile apply"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("replay nosuch", "no space 'nosuch'"),
@@ -42,6 +43,14 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("tune small -o t.env --trials 0", "'--trials': '0'"),
     ("verify nosuch.env small", "nosuch.env cannot be read"),
     ("profile check nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default conservative --space nosuch", "no space 'nosuch'"),
+    ("profile diff default conservative --space small --seeds 1", "'--seeds': '1'; allowed: an integer from 2"),
+    ("profile export", "--output"),
+    ("profile export -o /proc/nosuch", "cannot be written"),
+    ("profile export small x/small.jsonl.gz -o p", "have one name (small, small)"),
+    ("profile apply default nosuch.env", "nosuch.env does not exist"),
+    ("profile apply nosuch app.env", "shipped: conservative, default"),
     ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
@@ -246,6 +255,45 @@ def test_profile_show_and_diff_name_the_variables() -> None:
     assert "TAG_SPACE_BATCH_SIZE" in run("profile diff default conservative").stdout
     same = run("profile diff default default")
     assert (same.exit_code, same.stdout) == (0, "")
+
+
+def test_profile_diff_replays_both_and_prints_the_documented_object() -> None:
+    line = "profile diff default conservative --space small --seeds 2 --runs 1"
+    shown = run(line)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "concurrency 3 -> 1" in shown.stdout
+    document = json.loads(run(f"{line} --json").stdout)
+    words = set(re.findall(r"\w+", run("profile diff --help").stdout))
+    assert set(document) | set(document["effects"][0]) | set(document["changes"][0]) <= words
+
+
+def test_profile_export_writes_what_check_finds_good(folder: Path) -> None:
+    line = "profile export small -o out --trials 1 --jobs 1"
+    shown = run(line)
+    assert shown.exit_code == 0
+    assert "today's are kept" in shown.stdout
+    assert "Wrote out/small.env." in shown.stderr
+    assert run("profile check out/small.env").exit_code == 0
+    assert run(line).exit_code == 2
+    document = json.loads(run(f"{line} --force --json").stdout)
+    assert document["profiles"]["small"]["path"] == "out/small.env"
+
+
+def test_profile_apply_shows_first_and_then_writes(folder: Path) -> None:
+    target = folder / "app.env"
+    target.write_text("API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n")
+    tried = run("profile apply conservative app.env --dry-run")
+    assert target.read_text() == "API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n"
+    done = run("profile apply conservative app.env")
+    assert tried.stdout == done.stdout
+    assert "+TAG_SPACE_BATCH_SIZE=1\n" in done.stdout
+    assert "hunter2" not in done.output
+    assert "Note: TAG_SPACE_THROTTLE is learned in app.env and fixed in conservative: left as it is." in done.stderr
+    assert "app.env.bak" in done.stderr
+    again = run("profile apply conservative app.env --json")
+    document = json.loads(again.stdout)
+    assert document["changed"] is False
+    assert set(document) | set(document["left"][0]) <= set(re.findall(r"\w+", run("profile apply --help").stdout))
 
 
 def test_scenarios_lists_and_shows() -> None:

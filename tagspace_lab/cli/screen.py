@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -25,6 +27,7 @@ __all__ = [
     "print_table",
     "records",
     "say",
+    "telling_warnings",
 ]
 
 
@@ -34,6 +37,22 @@ _WIDEST_HEADING = 16
 def say(message: str) -> None:
     """A message for the person at the terminal."""
     typer.echo(message, err=True)
+
+
+@contextmanager
+def telling_warnings() -> Iterator[None]:
+    """Until the block ends, warnings of our own loggers are messages: the cache is away, a trace does not grow on."""
+    logger, teller = logging.getLogger("tagspace_lab"), _Teller(logging.WARNING)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+
+
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"Note: {record.getMessage()}")
 
 
 def is_watched() -> bool:
