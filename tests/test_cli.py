@@ -17,8 +17,9 @@ from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("monitor", "check", "diagnose"),
-    *("replay", "sweep", "tune", "verify", "calibrate", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
+    *("profile export", "profile apply"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("replay nosuch", "no space 'nosuch'"),
@@ -42,10 +43,21 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("tune small -o t.env --trials 0", "'--trials': '0'"),
     ("verify nosuch.env small", "nosuch.env cannot be read"),
     ("profile check nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default conservative --space nosuch", "no space 'nosuch'"),
+    ("profile diff default conservative --space small --seeds 1", "'--seeds': '1'; allowed: an integer from 2"),
+    ("profile export", "--output"),
+    ("profile export -o /proc/nosuch", "cannot be written"),
+    ("profile export small x/small.jsonl.gz -o p", "have one name (small, small)"),
+    ("profile apply default nosuch.env", "nosuch.env does not exist"),
+    ("profile apply nosuch app.env", "shipped: conservative, default"),
     ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
+    ("quality small --sizes 0,5", "--sizes '0,5' holds '0'"),
+    ("quality small --model openai:x", "OPENAI_API_KEY is not set"),
+    ("verify default small --live 2", "too small a budget"),
     ("calibrate nosuch.jsonl", "nosuch.jsonl: the trace cannot be read"),
     ("calibrate run.jsonl -o /proc/nosuch/mine.toml", "cannot be written"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
@@ -116,6 +128,46 @@ def test_replay_shows_a_table_and_keeps_notes_off_standard_output() -> None:
     assert "the way of before" in result.stdout
     assert "Note:" not in result.stdout
     assert "Note: " in result.stderr
+
+
+def test_recorded_replay_is_calibrated_checked_and_replayed(folder: Path) -> None:
+    assert run("replay medium --scenario blind-bucket --runs 1 --trace run.jsonl --json").exit_code == 0
+    result = run("calibrate run.jsonl -o mine.toml --check --json")
+    document = json.loads(result.stdout)
+    words = set(re.findall(r"\w+", run("calibrate --help").stdout))
+    assert set(document) | set(document["findings"][0]) | set(document["check"]) <= words
+    assert document["check"]["is_close"]
+    assert set(document["check"]["figures"]) <= words
+    assert run("replay small --scenario mine.toml --runs 1 --json").exit_code == 0
+    assert "name another file" in run("calibrate run.jsonl -o mine.toml").stderr
+
+
+def test_calibration_is_shown_with_what_was_not_seen(folder: Path) -> None:
+    run("replay small --runs 1 --trace run.jsonl")
+    result = run("calibrate run.jsonl --check --space small")
+    assert "requests_per_min" in result.stdout
+    assert "The recorded run in the twin" in result.stdout
+    assert "Not seen: provider.limits.concurrency_cap: never reached" in result.stderr
+    assert "record a longer run" in result.stderr
+
+
+def test_quality_of_the_embedded_model_is_measured_and_taken_into_a_scenario(folder: Path) -> None:
+    result = run("quality small --sizes 1,5 --sample 8 -o quality.toml --json")
+    document = json.loads(result.stdout)
+    words = set(re.findall(r"\w+", run("quality --help").stdout))
+    assert set(document) | {name for row in document["sizes"] for name in row} - {"agreement_high"} <= words
+    assert [row["batch_size"] for row in document["sizes"]] == ["1", "1 again", "5"]
+    run("replay small --runs 1 --trace run.jsonl")
+    assert run("calibrate run.jsonl --quality quality.toml -o mine.toml").exit_code == 0
+    assert "relative_accuracy = [[1, " in (folder / "mine.toml").read_text()
+    assert "agreement with 1" in run("quality small --sizes 5 --sample 4").stdout
+
+
+def test_verify_live_keeps_to_its_budget() -> None:
+    document = json.loads(run("verify conservative small --seeds 2 --runs 1 --live 12 --json").stdout)
+    words = set(re.findall(r"\w+", run("verify --help").stdout))
+    assert document["live"]["calls"] <= 12
+    assert set(document["live"]) | set(document["live"]["arms"][0]) <= words
 
 
 def test_replay_with_failed_pages_ends_with_1(folder: Path) -> None:
@@ -203,6 +255,45 @@ def test_profile_show_and_diff_name_the_variables() -> None:
     assert "TAG_SPACE_BATCH_SIZE" in run("profile diff default conservative").stdout
     same = run("profile diff default default")
     assert (same.exit_code, same.stdout) == (0, "")
+
+
+def test_profile_diff_replays_both_and_prints_the_documented_object() -> None:
+    line = "profile diff default conservative --space small --seeds 2 --runs 1"
+    shown = run(line)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "concurrency 3 -> 1" in shown.stdout
+    document = json.loads(run(f"{line} --json").stdout)
+    words = set(re.findall(r"\w+", run("profile diff --help").stdout))
+    assert set(document) | set(document["effects"][0]) | set(document["changes"][0]) <= words
+
+
+def test_profile_export_writes_what_check_finds_good(folder: Path) -> None:
+    line = "profile export small -o out --trials 1 --jobs 1"
+    shown = run(line)
+    assert shown.exit_code == 0
+    assert "today's are kept" in shown.stdout
+    assert "Wrote out/small.env." in shown.stderr
+    assert run("profile check out/small.env").exit_code == 0
+    assert run(line).exit_code == 2
+    document = json.loads(run(f"{line} --force --json").stdout)
+    assert document["profiles"]["small"]["path"] == "out/small.env"
+
+
+def test_profile_apply_shows_first_and_then_writes(folder: Path) -> None:
+    target = folder / "app.env"
+    target.write_text("API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n")
+    tried = run("profile apply conservative app.env --dry-run")
+    assert target.read_text() == "API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n"
+    done = run("profile apply conservative app.env")
+    assert tried.stdout == done.stdout
+    assert "+TAG_SPACE_BATCH_SIZE=1\n" in done.stdout
+    assert "hunter2" not in done.output
+    assert "Note: TAG_SPACE_THROTTLE is learned in app.env and fixed in conservative: left as it is." in done.stderr
+    assert "app.env.bak" in done.stderr
+    again = run("profile apply conservative app.env --json")
+    document = json.loads(again.stdout)
+    assert document["changed"] is False
+    assert set(document) | set(document["left"][0]) <= set(re.findall(r"\w+", run("profile apply --help").stdout))
 
 
 def test_scenarios_lists_and_shows() -> None:

@@ -25,7 +25,7 @@ def parse_version(text: str) -> tuple[int, ...]:
 def required(*extras: str) -> dict[str, str]:
     """Package -> lower bound."""
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]
-    return {name: bound for name, _, bound in (line.partition(">=") for line in lines)}
+    return {name.partition("[")[0]: bound for name, _, bound in (line.partition(">=") for line in lines)}
 
 
 @pytest.fixture(scope="module")

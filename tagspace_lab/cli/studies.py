@@ -12,6 +12,7 @@ from tagspace_lab.cli.endings import FAILED
 from tagspace_lab.cli.options import (
     PROCESSORS,
     AsJson,
+    EnvFile,
     Force,
     Jobs,
     Output,
@@ -234,6 +235,7 @@ def _show_tuned(tuned: Tuned, output: Path, next_step: list[str]) -> None:
     epilog=examples(
         "tagspace-lab verify medium.env medium --scenario openai-tier1",
         "tagspace-lab verify medium.env large --scenario openai-tier2 --seeds 20 --json",
+        "tagspace-lab verify tuned.env docs.jsonl.gz --scenario mine.toml --live 60 --env-file .env",
     )
 )
 def verify(
@@ -247,6 +249,11 @@ def verify(
     seed: Seed = 0,
     runs: Runs = 2,
     jobs: Jobs = 1,
+    live: Annotated[
+        int | None,
+        typer.Option(parser=whole(2, 100_000), metavar="N", help="Ask the real model, too, with N calls at most."),
+    ] = None,
+    env_file: EnvFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a profile is faster.
@@ -255,21 +262,38 @@ def verify(
     interval of the time saved is above zero and no more pages end as errors than before. Ends with
     0 where it holds, with 1 where it does not.
 
+    --live lets both profiles tag the same few pages at the model that TAG_SPACE_MODEL names, taking
+    turns, and never makes more than N calls. No label is written.
+
     \b
-    --json prints {space, scenario, before, after, seeds, holds, runs}: before and after are
+    --json prints {space, scenario, before, after, seeds, holds, runs, live}: before and after are
     {name, settings}. Each of runs (1, 2, ..., all) holds run, before_s and after_s (median
     makespan), gain, gain_low, gain_high (share of time saved, 95 % interval), and before_ and
-    after_ of rate_limit_share, f1 and errors.
+    after_ of rate_limit_share, f1 and errors. live (null without --live) holds budget, calls, gain,
+    foreseen_gain and arms: name, pages, calls, refusals, errors, seconds_per_page,
+    foreseen_s_per_page, foreseen_refusals.
     """
     from tagspace_lab.lab.verify import verify as judge
 
+    if live is not None:
+        from tagspace_lab.cli.measuring import show_live, try_profiles
+        from tagspace_lab.lab.replay import as_settings
+        from tagspace_lab.lab.trials import fits_budget
+
+        fits_budget([as_settings(against), as_settings(profile)], live)
     verification = judge(
         profile, space, scenario, against=against, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
     )
+    trial = None
+    if live is not None:
+        before, after = zip(verification.names, verification.settings, strict=True)
+        trial = try_profiles((before, after), space, scenario, live, seed, env_file)
     if as_json:
-        print_json(verification.to_dict())
+        print_json(verification.to_dict() | {"live": trial.to_dict() if trial else None})
     else:
         print_frame(verification.overview(), f"{verification.space['name']} on {verification.scenario['name']}")
         typer.echo(verification.verdict())
+        if trial is not None:
+            show_live(trial)
     if not verification.holds:
         raise typer.Exit(FAILED)

@@ -75,10 +75,16 @@ def _entries(document: Any, page_ids: tuple[str, ...]) -> Iterator[tuple[str, li
         elif _page_id(document) is not None or any(name in document for name in _LABEL_NAMES):
             yield from _entry(document, page_ids)
         else:
-            for value in document.values():
-                if isinstance(value, list | dict) and (found := list(_entries(value, page_ids))):
+            for name, value in keys.items():
+                if _is_wrapped(name, value) and (found := list(_entries(value, page_ids))):
                     yield from found
                     return
+
+
+def _is_wrapped(name: str, value: Any) -> bool:
+    """Whether pages may stand under this name; a bare list under another page's id is that page's."""
+    is_bare = isinstance(value, list) and not any(isinstance(entry, dict) for entry in value)
+    return isinstance(value, list | dict) and not (is_bare and any(char.isdigit() for char in name))
 
 
 def _entry(entry: dict[str, Any], page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
@@ -121,7 +127,7 @@ def _of_single(labels: list[Any], page_ids: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _lines(text: str, page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Lines such as `1001: howto, network`; for a single page a bare list of words, on one line or on several."""
+    """Lines such as `1001: howto, network`; for a single page a bare list, on one line or on several."""
     for page_id in page_ids:
         form = re.compile(_LINE % re.escape(page_id), re.IGNORECASE)
         for line in text.splitlines():
@@ -129,8 +135,14 @@ def _lines(text: str, page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str
                 yield page_id, labels
                 break
         else:
-            if len(page_ids) == 1 and (labels := _words(text)):
+            if len(page_ids) == 1 and (labels := _bare(text)):
                 yield page_id, labels
+
+
+def _bare(text: str) -> list[str]:
+    """The labels of an answer that is nothing but a list. A word alone is none: it may be "Sorry", or "null"."""
+    labels = _words(text)
+    return labels if len(labels) > 1 or _PREFIX.match(text) or _BULLET.match(text) else []
 
 
 def _words(text: str) -> list[str]:

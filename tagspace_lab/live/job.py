@@ -93,6 +93,7 @@ class TagResult:
 
     task_id: str
     request: Request
+    settings: Settings
     run: RunResult
     state: TaskState = TaskState.RUNNING
     ends: list[PageEnd] = field(default_factory=list, repr=False)
@@ -121,6 +122,7 @@ class TagResult:
         stats, metrics = self.run.cache_stats, self.run.concurrency_metrics
         numbers = {
             "state": str(self.state),
+            "settings": self.settings.to_variables(),
             "makespan_s": self.run.makespan_s,
             "broke_off": self.run.broke_off,
             "absent_pages": list(self.absent_pages),
@@ -167,7 +169,7 @@ class TagJob:
         self._pages: dict[str, Page] = {}  # those to be tagged in this run, without their bodies
         self._skipped: set[str] = set()
         self._resumed: set[str] = set()
-        self._result = TagResult(task_id, request, RunResult(task_id))
+        self._result = TagResult(task_id, request, settings, RunResult(task_id))
         self._told_s = -math.inf
         self._before = services.journal.pages(task_id) if is_resumed else {}
         self._pipeline = self._wire(is_resumed)

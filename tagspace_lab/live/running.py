@@ -36,11 +36,14 @@ def start_task(
 
 def resume_task(journal: Journal, task_id: str) -> Request:
     """Take up a task again. JournalError where it is unknown, done, or runs elsewhere."""
-    task = journal.reopen(task_id)
+    if (task := journal.task(task_id)) is None:
+        raise JournalError(f"task {task_id!r} is unknown: there is nothing to resume")
     try:
-        return Request.from_dict(task.request)
+        request = Request.from_dict(task.request)
     except (KeyError, TypeError) as error:
         raise JournalError(f"task {task_id!r} was written by another version: start a new one") from error
+    journal.reopen(task_id)
+    return request
 
 
 async def run_task(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tagspace_lab.errors import InputError
-from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG, printable
+from tagspace_lab.live.logs import APP_LOG, ROUTER_LOG, printable
 from tagspace_lab.operations.tail import Tail
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from tagspace_lab.cli.app import app
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.replay import replay
-from tagspace_lab.operations.logs import APP_LOG, configure_logs
+from tagspace_lab.live.logs import APP_LOG, configure_logs
 from tagspace_lab.operations.monitor import LogWatch, TaskWatch
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 from tagspace_lab.settings import Settings
