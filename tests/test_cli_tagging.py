@@ -95,6 +95,23 @@ def test_file_of_another_kind_is_refused_at_once(folder: Path) -> None:
     assert "neither .csv nor .json" in refused.stderr
 
 
+def test_folder_that_cannot_be_written_is_refused_before_anything_is_paid_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/proc/self")
+    refused = CliRunner().invoke(app, ["tag", "TINY"])
+    assert refused.exit_code == 2
+    assert "name a file in a writable folder" in refused.stderr
+    assert not (folder / "state").exists()
+
+
+def test_calls_to_the_fallback_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_FALLBACK_MODEL", "local")
+    done = tag("--model", NO_MODEL)
+    assert done.exit_code == 0, done.stderr
+    assert "calls (2 to the fallback)" in done.stderr
+
+
 def test_result_is_shown_even_where_its_file_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "changes.csv")
