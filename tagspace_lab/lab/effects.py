@@ -14,10 +14,10 @@ from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
+from tagspace_lab.lab.comparison import draw_seeds
 from tagspace_lab.lab.facts import rounded, scenario_facts, space_facts
 from tagspace_lab.lab.profiles import Change, Profile, diff_profiles
 from tagspace_lab.lab.report import RunSummary
-from tagspace_lab.lab.verify import draw_seeds
 from tagspace_lab.lab.workers import Task, Workers, require_counts
 from tagspace_lab.records import Space
 from tagspace_lab.settings import PREFIX
@@ -200,7 +200,8 @@ def measure_effects(
             workers.measure(tasks, runs), total=len(tasks), unit="replay", desc="comparing", disable=not progress
         )
         replays = list(bar)
-        facts = space_facts(workers.space), scenario_facts(workers.scenario)
+        (place,) = workers.places
+        facts = space_facts(place.space), scenario_facts(place.scenario)
     return Effects(*facts, (before, after), tuple(chosen), replays[::2], replays[1::2])
 
 
