@@ -11,6 +11,7 @@ from importlib.metadata import version
 from benchmarks import (
     admissions,
     cache_policies,
+    calibration,
     digitalgov,
     growth,
     imports,
@@ -32,6 +33,7 @@ _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "wall-clock": wall_clock.measure,
     "cache-policies": cache_policies.measure,
     "regimes": regimes.measure,
+    "calibration": calibration.measure,
 }
 _PACKAGES = ("tagspace-lab", "httpx", "starlette", "uvicorn", "pydantic", "selectolax", "pandas")
 _HEADING = "Speed and memory"

@@ -24,7 +24,7 @@ from tagspace_lab.twin.scenario import Scenario
 
 __all__ = ["Trial", "measure", "try_regime"]
 
-_REGIMES = 200
+_REGIMES = 120
 _SHARE, _RECOVERED = 0.8, 0.9
 _WITHIN = 0.05
 _HIT = 3
@@ -34,7 +34,7 @@ _HEAD = ("regimes", "n", "all three", "makespan within 5 %", "p95 within 10 %", 
 _WORDS = f"""\
 `python -m benchmarks calibration` writes this section. Each of the first {_REGIMES} regimes that have one client is run
 once, one page a call, and recorded; a scenario is calibrated on the trace alone, and the run is replayed in it with
-other luck, 5 to 15 times. What is compared are the medians of these with the recorded run.
+other luck, 5 to 25 times. What is compared are the medians of these with the recorded run.
 
 The luck of the recorded run remains: where few calls are answered, its last one alone can move a makespan by more than
 5 %, whatever is fitted.

@@ -17,7 +17,7 @@ from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("monitor", "check", "diagnose"),
-    *("replay", "sweep", "tune", "verify", "calibrate", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
     *("profile export", "profile apply"),
 )
@@ -39,7 +39,11 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("sweep small --batch-size 5 --jobs 0", "'--jobs': '0'"),
     ("tune small", "--output"),
     ("tune small -o /proc/nosuch/tuned.env", "cannot be written"),
-    ("tune small -o t.env --max-f1-loss 2", "'--max-f1-loss': '2'; allowed: a number from 0 to 1"),
+    ("tune small -o t.env --limit f1_loss<2", "limit 'f1_loss<2' is above 1; allowed: a share from 0 to 1"),
+    ("tune small -o t.env --goal best", "'--goal': 'best'; allowed: fastest, cheapest, gentlest, balanced"),
+    ("tune small -o t.env --vary speed", "vary is speed; allowed: one or more of concurrency, batch_size"),
+    ("tune small -o t.env --backend dask", "--backend dask and --scheduler tcp://HOST:PORT go together"),
+    ("tune small -o t.env --storage mysql://u:secret@h/d", "mysql is not a database that studies use"),
     ("tune small -o t.env --trials 0", "'--trials': '0'"),
     ("verify nosuch.env small", "nosuch.env cannot be read"),
     ("profile check nosuch.env", "nosuch.env cannot be read"),
@@ -55,6 +59,9 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
     ("twin --port 70000", "'--port': '70000'; allowed: an integer from 0 to 65,535"),
+    ("quality small --sizes 0,5", "--sizes '0,5' holds '0'"),
+    ("quality small --model openai:x", "OPENAI_API_KEY is not set"),
+    ("verify default small --live 2", "too small a budget"),
     ("calibrate nosuch.jsonl", "nosuch.jsonl: the trace cannot be read"),
     ("calibrate run.jsonl -o /proc/nosuch/mine.toml", "cannot be written"),
     ("scenarios nosuch", "no scenario 'nosuch'"),
@@ -127,6 +134,46 @@ def test_replay_shows_a_table_and_keeps_notes_off_standard_output() -> None:
     assert "Note: " in result.stderr
 
 
+def test_recorded_replay_is_calibrated_checked_and_replayed(folder: Path) -> None:
+    assert run("replay medium --scenario blind-bucket --runs 1 --trace run.jsonl --json").exit_code == 0
+    result = run("calibrate run.jsonl -o mine.toml --check --json")
+    document = json.loads(result.stdout)
+    words = set(re.findall(r"\w+", run("calibrate --help").stdout))
+    assert set(document) | set(document["findings"][0]) | set(document["check"]) <= words
+    assert document["check"]["is_close"]
+    assert set(document["check"]["figures"]) <= words
+    assert run("replay small --scenario mine.toml --runs 1 --json").exit_code == 0
+    assert "name another file" in run("calibrate run.jsonl -o mine.toml").stderr
+
+
+def test_calibration_is_shown_with_what_was_not_seen(folder: Path) -> None:
+    run("replay small --runs 1 --trace run.jsonl")
+    result = run("calibrate run.jsonl --check --space small")
+    assert "requests_per_min" in result.stdout
+    assert "The recorded run in the twin" in result.stdout
+    assert "Not seen: provider.limits.concurrency_cap: never reached" in result.stderr
+    assert "record a longer run" in result.stderr
+
+
+def test_quality_of_the_embedded_model_is_measured_and_taken_into_a_scenario(folder: Path) -> None:
+    result = run("quality small --sizes 1,5 --sample 8 -o quality.toml --json")
+    document = json.loads(result.stdout)
+    words = set(re.findall(r"\w+", run("quality --help").stdout))
+    assert set(document) | {name for row in document["sizes"] for name in row} - {"agreement_high"} <= words
+    assert [row["batch_size"] for row in document["sizes"]] == ["1", "1 again", "5"]
+    run("replay small --runs 1 --trace run.jsonl")
+    assert run("calibrate run.jsonl --quality quality.toml -o mine.toml").exit_code == 0
+    assert "relative_accuracy = [[1, " in (folder / "mine.toml").read_text()
+    assert "agreement with 1" in run("quality small --sizes 5 --sample 4").stdout
+
+
+def test_verify_live_keeps_to_its_budget() -> None:
+    document = json.loads(run("verify conservative small --seeds 2 --runs 1 --live 12 --json").stdout)
+    words = set(re.findall(r"\w+", run("verify --help").stdout))
+    assert document["live"]["calls"] <= 12
+    assert set(document["live"]) | set(document["live"]["arms"][0]) <= words
+
+
 def test_replay_with_failed_pages_ends_with_1(folder: Path) -> None:
     scenario = Path("broken.toml")
     scenario.write_text(
@@ -176,7 +223,7 @@ def test_existing_output_is_refused_before_any_work(folder: Path, monkeypatch: p
 
 
 def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> None:
-    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --max-errors 99 --json")
+    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --limit errors<=99 --json")
     words = set(re.findall(r"\w+", run("tune --help").stdout))
     assert tuned.exit_code == 0
     assert set(json.loads(tuned.stdout)) <= words
@@ -187,7 +234,7 @@ def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> Non
     document = json.loads(verified.stdout)
     assert verified.exit_code == (0 if document["holds"] else 1)
     assert set(document) | set(document["runs"][0]) <= set(re.findall(r"\w+", run("verify --help").stdout)) | {
-        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "f1", "errors")
+        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "tokens", "f1", "errors")
     }
 
 

@@ -43,6 +43,9 @@ def serve(
     grace: Annotated[
         int, typer.Option(parser=whole(1, 3600), metavar="S", help="Seconds for what is in flight at the end.")
     ] = 30,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append every attempt (no text, no key): see `calibrate`.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="FILE.env|NAME", help="Settings. [default: TAG_SPACE_* variables]")
     ] = None,
@@ -73,10 +76,11 @@ def serve(
         ) from error
     from tagspace_lab.cli.tagging import read_settings
     from tagspace_lab.live.connections import load_connections
+    from tagspace_lab.live.logs import configure_logs
     from tagspace_lab.live.opening import open_journal
-    from tagspace_lab.live.task import read_names
+    from tagspace_lab.live.task import read_labels
     from tagspace_lab.operations.alerts import open_alarm, read_alerts
-    from tagspace_lab.operations.logs import configure_logs
+    from tagspace_lab.operations.duty import secrets_of
 
     connections = load_connections(os.environ, env_file)
     token = connections.service_token.get_secret_value()
@@ -86,6 +90,7 @@ def serve(
         read_settings(profile, env_file),
         random.Random(secrets.randbits(64)),  # noqa: S311 - jitter, not a secret
         time.time,
+        trace=trace,
         watch=lambda task_id, request: open_alarm(
             read_alerts(connections), {"task_id": task_id, "space": request.space}
         ),
@@ -96,12 +101,13 @@ def serve(
         tagger,
         lambda: open_journal(connections),
         token=token,
-        vocabulary=read_names(labels) if labels else (),
+        vocabulary=read_labels(labels) if labels else (),
         most_queued=queue,
         resume=resume,
         grace_s=grace,
     )
-    with listen(host, port) as listener, configure_logs(connections.log_dir, secrets=connections.secrets):
+    unsaid = secrets_of(connections, os.environ)
+    with listen(host, port) as listener, configure_logs(connections.log_dir, secrets=unsaid):
         address = f"[{host}]" if ":" in host else host
         typer.echo(f"http://{address}:{listener.getsockname()[1]}")
         say("Ctrl-C ends it; /docs shows what it does.")

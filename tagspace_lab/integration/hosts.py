@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tagspace_lab.errors import InputError
 from tagspace_lab.integration.answers import read_answer
 from tagspace_lab.integration.failures import read_failure
 from tagspace_lab.policy.prompts import Prompt
+from tagspace_lab.policy.retries import backoff_s
 from tagspace_lab.records import Cost, Outcome, Page, Reply
 
 __all__ = ["HAS_SLOT", "Agent", "AgentModel", "HostConfluence", "HostPages", "check_method", "name_of", "settle"]
@@ -21,6 +23,7 @@ HAS_SLOT: ContextVar[bool] = ContextVar("tagspace_lab_has_slot", default=False)
 """Set while a call is in flight: a limited call that it makes in turn must not wait for a slot of its own."""
 
 _FETCHERS = 8
+_MOST_FETCHES = 4
 
 T = TypeVar("T")
 
@@ -101,18 +104,19 @@ class AgentModel:
 
 @dataclass
 class HostPages:
-    """The pages with the given ids as a listing, eight at a time, each once; `failed` says which could not be read.
+    """The pages with the given ids as a listing, eight at a time, each once.
 
-    `ids` has the host's own ids by the text of each, in the order given.
+    `on_failed` is told the id of each that could not be read, and why. `ids` has the host's own ids by the text of
+    each, in the order given.
     """
 
     confluence: HostConfluence
     page_ids: Iterable[Any]
     timeout_s: float
+    rng: random.Random
+    on_failed: Callable[[str, str], None]
     ids: dict[str, Any] = field(init=False)
     titles: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    on_failed: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         if isinstance(self.page_ids, str | bytes):
@@ -132,19 +136,25 @@ class HostPages:
                 yield pages
 
     async def _fetch(self, name: str) -> Page | None:
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                found = await settle(self._get_page(self.ids[name]), f"{type(self.confluence).__name__}.get_page()")
-            page = _read_page(name, found)
-        except InputError:
-            raise
-        except Exception as error:  # whatever a host's client raises
-            status = read_failure(error).status
-            self.failed[name] = f"get_page: {type(error).__name__}" + (f" (HTTP {status})" if status else "")
-            self.on_failed()
-            return None
-        self.titles[name] = page.title
-        return page
+        """A page; None where it cannot be read. One that is refused for now is asked for again."""
+        for attempt in range(1, _MOST_FETCHES + 1):
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    found = await settle(self._get_page(self.ids[name]), f"{type(self.confluence).__name__}.get_page()")
+                page = _read_page(name, found)
+            except InputError:
+                raise
+            except Exception as error:  # whatever a host's client raises
+                reply = read_failure(error)
+                if reply.outcome is not Outcome.RATE_LIMITED or attempt == _MOST_FETCHES:
+                    self.on_failed(name, f"get_page: {reply.message}")
+                    return None
+            else:
+                self.titles[name] = page.title
+                return page
+            asked_s = reply.rate_limit.retry_after_s or 0.0
+            await asyncio.sleep(max(asked_s, backoff_s(attempt, self.rng)))
+        raise AssertionError("no attempt was the last one")
 
 
 def _read_page(name: str, found: Any) -> Page:

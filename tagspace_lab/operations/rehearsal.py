@@ -104,12 +104,12 @@ async def _tag(
         wall_clock=time.time,
         check_stop=lambda: asyncio.get_running_loop().time() > ends_s,
     )
-    unfinished = [end for end in result.ends if end.status in (Status.ERROR, Status.STOPPED)]
+    unfinished = [tagging for tagging in result.run.results if tagging.status in (Status.ERROR, Status.STOPPED)]
     return Pass(
         pages=len(pages),
-        failed=len(pages) - len(result.ends) + len(unfinished),
+        failed=len(pages) - len(result.run.results) + len(unfinished),
         makespan_s=result.run.makespan_s,
         hit_rate=result.run.cache_stats.hit_rate,
         where=f"live in {space}, nothing written",
-        reason=next((end.reason for end in unfinished), result.run.broke_off),
+        reason=next((tagging.reason for tagging in unfinished), result.run.broke_off),
     )

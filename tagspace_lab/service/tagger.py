@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from tagspace_lab.live.connections import Connections
@@ -14,6 +15,7 @@ from tagspace_lab.live.opening import open_services
 from tagspace_lab.live.running import run_task, site_of
 from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal
+from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.records import Attempt
 from tagspace_lab.settings import Settings
 
@@ -56,7 +58,8 @@ class Tagger(Protocol):
 class LiveTagger:
     """Tags the wiki that the connections name, with everything opened anew for each task.
 
-    `watch` opens one more listener of a task's attempts, and is closed when the task has ended.
+    `watch` opens one more listener of a task's attempts, and is closed when the task has ended. Attempts are
+    appended to `trace`, if there is one.
     """
 
     connections: Connections
@@ -64,13 +67,16 @@ class LiveTagger:
     rng: random.Random
     wall_clock: Callable[[], float]
     watch: Callable[[str, Request], AbstractContextManager[Listener]] = lambda task_id, request: nullcontext(_ignore)
+    trace: Path | None = None
 
     @property
     def site(self) -> str:
         return site_of(self.connections)
 
     async def check(self, journal: Journal) -> None:
-        """Raises SettingsError where a connection is not told; asks nobody."""
+        """Raises SettingsError where a connection is not told, TraceError where the trace cannot be; asks nobody."""
+        if self.trace is not None:
+            TraceWriter(self.trace).close()
         rules = Request("").rules(self.settings)
         async with open_services(
             self.connections, self.settings, rules, journal, rng=self.rng, wall_clock=self.wall_clock
@@ -83,7 +89,8 @@ class LiveTagger:
         def advance(job: TagJob, done: int, known: int) -> None:
             watcher.on_progress(done, known, asdict(job.counters))
 
-        with self.watch(task_id, request) as listener:
+        recording = nullcontext() if self.trace is None else TraceWriter(self.trace)
+        with self.watch(task_id, request) as listener, recording as writer:
             result = await run_task(
                 task_id,
                 request,
@@ -93,6 +100,7 @@ class LiveTagger:
                 rng=self.rng,
                 wall_clock=self.wall_clock,
                 is_resumed=is_resumed,
+                trace=writer,
                 listeners=(watcher.on_attempt, listener),
                 on_progress=advance,
                 check_stop=watcher.should_stop,

@@ -62,6 +62,19 @@ def test_page_that_cannot_be_read_is_an_error_once() -> None:
     assert result["results"][1]["tags"] == []
 
 
+def test_page_that_the_wiki_refuses_for_now_is_asked_for_again() -> None:
+    class Limited(Wiki):
+        async def get_page(self, page_id: Any) -> dict[str, Any]:
+            if page_id == "3" or page_id not in self.asked:
+                self.asked.append(page_id)
+                raise RateLimitError("3")
+            return await super().get_page(page_id)
+
+    wiki = Limited(3)
+    assert statuses(process(wiki, Agent())) == {"1": "tagged", "2": "tagged", "3": "error"}
+    assert wiki.asked.count("3") == 4
+
+
 def test_ids_come_back_as_they_were_given_each_once() -> None:
     result = process(Wiki(3), Agent(), [3, 1, 3, "1", 2])
     assert list(statuses(result)) == [3, 1, 2]
@@ -183,6 +196,40 @@ def test_two_runs_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     results = run_virtual(main)
     assert [(result["processed"], result["errors"]) for result in results] == [(30, 0)] * 2
     assert agent.peak == 3
+
+
+def test_run_that_is_stopped_leaves_the_other_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_MAX_AI_CONCURRENCY", "3")
+
+    async def main() -> list[dict[str, Any]]:
+        stopped = Agent(latency_s=1.0)
+        runs = [
+            OptimizedTagSpacePipeline(Wiki(60, words="a"), stopped).process_space(
+                Wiki(60).ids, check_stop=lambda: len(stopped.prompts) > 3
+            ),
+            OptimizedTagSpacePipeline(Wiki(60, words="b"), Agent(latency_s=1.0)).process_space(Wiki(60).ids),
+        ]
+        return await asyncio.gather(*runs)
+
+    first, second = run_virtual(main)
+    assert first["processed"] < 60
+    assert (second["processed"], second["errors"]) == (60, 0)
+
+
+def test_cancelled_run_leaves_the_throttle_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_MAX_AI_CONCURRENCY", "3")
+
+    async def main() -> dict[str, Any]:
+        agent = Agent(latency_s=1.0)
+        run = asyncio.create_task(OptimizedTagSpacePipeline(Wiki(60), agent).process_space(Wiki(60).ids))
+        await asyncio.sleep(1.5)
+        run.cancel()
+        await asyncio.wait([run])
+        assert run.cancelled()
+        assert agent.in_flight == 0
+        return await OptimizedTagSpacePipeline(Wiki(60), agent).process_space(Wiki(60).ids)
+
+    assert run_virtual(main)["errors"] == 0
 
 
 def test_progress_is_told_page_by_page() -> None:

@@ -108,12 +108,13 @@ def test_task_survives_a_kill_and_every_page_is_labelled_once(tmp_path: Path) ->
             assert 0 < len(view["result"]["details"]) < PAGES
             second.process.send_signal(signal.SIGTERM)
             assert second.process.wait(30) == 0
-        with service(variables, tmp_path, "--resume") as third:
+        with service(variables, tmp_path, "--resume", "--trace", "trace.jsonl") as third:
             assert "event: end" in third.client.get(f"/bulk/tasks/{task_id}/events").text
             view = third.client.get(f"/bulk/tasks/{task_id}").json()
             third.process.send_signal(signal.SIGINT)
             assert third.process.wait(30) == 0
     assert (view["status"], view["result"]["success"], len(view["result"]["details"])) == ("done", PAGES, PAGES)
+    assert '"kind":"attempt"' in (tmp_path / "trace.jsonl").read_text()
     confluence = app.state.confluence
     for page in map(str, range(1000, 1000 + PAGES)):
         assert {label["name"] for label in confluence.labels.read(page)} == set(TinySpace(PAGES).gold(page))
@@ -139,11 +140,25 @@ def test_end_finishes_what_is_in_flight(tmp_path: Path) -> None:
     assert 0 < view["processed"] < 600
 
 
+def test_missing_extra_is_named(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["fastapi"], sys.argv = None, ["tagspace-lab", "serve"]
+from tagspace_lab.cli import main
+main()
+"""
+    variables = environ("http://127.0.0.1:9", tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "the service needs fastapi; install it with: pip install 'tagspace-lab[serve]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "options", "message"),
     [
         ({"TAG_SPACE_SERVICE_TOKEN": ""}, ("--host", "0.0.0.0"), "set TAG_SPACE_SERVICE_TOKEN"),
         ({"CONFLUENCE_URL": ""}, (), "CONFLUENCE_URL is not set"),
+        ({}, ("--trace", "."), "Is a directory"),
         ({"TAG_SPACE_BATCH_SIZE": "0"}, (), "TAG_SPACE_BATCH_SIZE is 0"),
     ],
 )

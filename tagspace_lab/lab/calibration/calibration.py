@@ -16,11 +16,12 @@ from tagspace_lab.lab.calibration.answers import (
     output_findings,
 )
 from tagspace_lab.lab.calibration.claims import read_claims
-from tagspace_lab.lab.calibration.decisions import Decisions, Floats, decide
-from tagspace_lab.lab.calibration.documents import render_toml, scenario_of
+from tagspace_lab.lab.calibration.decisions import MOST_DECISIONS, Decisions, Floats, decide
+from tagspace_lab.lab.calibration.documents import render_toml, scenario_of, usable
 from tagspace_lab.lab.calibration.findings import HEADERS, NOT_SEEN, TOKENS, Finding
+from tagspace_lab.lab.calibration.headers import read_dialect
 from tagspace_lab.lab.calibration.latencies import fit_latency, latency_findings
-from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings, read_dialect
+from tagspace_lab.lab.calibration.limits import LimitFits, limit_findings
 from tagspace_lab.lab.calibration.outages import fit_with_outages, without_outages
 from tagspace_lab.lab.calibration.replicas import token_finding
 from tagspace_lab.lab.calibration.steps import read_steps, scaled
@@ -83,7 +84,7 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """What `calibrate --json` prints."""
         rows = [
-            rounded({"key": each.key, "value": each.value, "low": each.low, "high": each.high})
+            rounded({"key": each.key, "value": each.value, "low": _finite(each.low), "high": _finite(each.high)})
             | {"source": each.source, "note": each.note}
             for each in self.findings
         ]
@@ -99,6 +100,11 @@ class Calibration:
 def calibrate(trace: str | Path | Sequence[TraceRun], name: str = "calibrated") -> Calibration:
     """What the trace shows of its provider, as a scenario. Raises TraceError for a trace that cannot be used."""
     runs = read_trace(trace) if isinstance(trace, str | Path) else list(trace)
+    with np.errstate(all="ignore"):  # what comes out absurd is left out in the end
+        return _calibrate(runs, name)
+
+
+def _calibrate(runs: list[TraceRun], name: str) -> Calibration:
     broken = count_broken(runs)
     findings, notes, events, refusals = _provider(runs, _PRIMARY, broken)
     if any(run.of(_FALLBACK) for run in runs):
@@ -106,6 +112,7 @@ def calibrate(trace: str | Path | Sequence[TraceRun], name: str = "calibrated") 
         findings, notes = findings + more, notes + [f"fallback: {note}" for note in others]
     findings += [_confluence(runs), *_quality(broken)]
     notes += _notes(runs)
+    findings = [*usable(findings)]
     return Calibration(name, tuple(runs), tuple(findings), tuple(notes), events, refusals)
 
 
@@ -115,7 +122,12 @@ def _provider(
     decisions = decide(runs, provider)
     attempts = [attempt for run in runs for attempt in run.of(provider)]
     if not len(decisions):
-        return [Finding(f"{provider}.headers", None, NOT_SEEN, note="no call was let in or refused")], [], (), {}
+        return (
+            [Finding(f"{_TABLES[provider]}.headers", None, NOT_SEEN, note="no call was let in or refused")],
+            [],
+            (),
+            {},
+        )
     steps = read_steps(decisions)
     decisions = scaled(decisions, steps)
     limits, outages = fit_with_outages(decisions)
@@ -163,6 +175,8 @@ def _doubts(decisions: Decisions, limits: LimitFits, outages: Sequence[Outage]) 
             f"{limits.unexplained} of {refused} refusals are explained by no limit that stays the same: limits may "
             "have changed during the run, others may share them, or the provider was overloaded"
         )
+    if len(decisions) == MOST_DECISIONS:
+        notes.append(f"limits and latencies are those of the first {MOST_DECISIONS:,} calls: the trace holds more")
     if len(decisions) < _FEW_DECISIONS:
         notes.append(f"the trace holds {len(decisions)} decisions only: record a longer run to be surer")
     return notes
@@ -179,9 +193,14 @@ def _quality(broken: Broken | None) -> Iterator[Finding]:
     note = "a trace holds no labels: how right they are is the default; measure it with `tagspace-lab quality`"
     yield Finding("quality.accuracy", None, NOT_SEEN, note=note)
     if broken is not None:
-        share = broken.missing / max(1, broken.tagged)
-        note = f"share of single pages left out of answers, at batch size {broken.batch_size}"
-        yield Finding("quality.missing", share, TOKENS, note=note)
+        share = round(broken.missing / max(1, broken.tagged), 6)
+        # None at size 1: there the twin would leave the same page out for ever.
+        points = [[1, 0.0], [broken.batch_size, share]] if share and broken.batch_size > 1 else [[1, 0.0]]
+        yield Finding("quality.missing", points, TOKENS, note="single pages left out of answers, by batch size")
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _notes(runs: Sequence[TraceRun]) -> list[str]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tagspace_lab.lab.traces import TraceRun
 from tagspace_lab.records import Attempt, Outcome
 
-__all__ = ["Decisions", "Floats", "decide"]
+__all__ = ["MOST_DECISIONS", "Decisions", "Floats", "decide"]
 
 Floats = NDArray[np.float64]
-_MOST = 6_000
+MOST_DECISIONS = 6_000
 """Decisions that limits are learned from: the first ones. More would take minutes and tell little."""
 _GATE = {Outcome.OK, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.RATE_LIMITED}
 """Outcomes that say what the gate decided. A refused request may never have come to it."""
@@ -84,7 +84,7 @@ def _arrange(
 ) -> Decisions:
     refused = [attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts]
     at_s = [attempt.started_s + offset for attempt, offset in zip(attempts, offsets, strict=True)]
-    order = sorted(range(len(attempts)), key=lambda place: (world[place], at_s[place], refused[place]))[:_MOST]
+    order = sorted(range(len(attempts)), key=lambda place: (world[place], at_s[place], refused[place]))[:MOST_DECISIONS]
     chosen = [attempts[place] for place in order]
     starts = np.array([at_s[place] for place in order])
     ends = np.array([attempts[place].ended_s + offsets[place] for place in order])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from textwrap import wrap
 from typing import Any
+
+from pydantic import ValidationError
 
 from tagspace_lab.lab.calibration.findings import NOT_SEEN, Finding
 from tagspace_lab.twin.scenario import LimitStep, Outage, Scenario
 
-__all__ = ["render_toml", "scenario_of"]
+__all__ = ["render_toml", "scenario_of", "usable"]
 
 _DIGITS = 6
 _WIDTH = 110
 _INTEGERS = ("concurrency_cap",)
-_POINTS = ("quality.missing", "quality.relative_accuracy")
 
 
 def scenario_of(
@@ -34,6 +37,29 @@ def scenario_of(
     if events:
         document["provider"]["events"] = [event.model_dump(exclude_none=True) for event in events]
     return Scenario.model_validate_json(json.dumps(document))
+
+
+def usable(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings without the values that no scenario may have: an absurd trace makes absurd numbers."""
+    kept = list(findings)
+    for _ in findings:
+        try:
+            scenario_of("x", "x", "x", kept)
+        except (ValidationError, ValueError) as error:
+            wrong = {_path(each["loc"]) for each in error.errors()} if isinstance(error, ValidationError) else {""}
+            kept = [
+                replace(each, value=None, source=NOT_SEEN, note="what the trace says of it cannot be")
+                if each.value is not None and any(each.key.startswith(path) for path in wrong)
+                else each
+                for each in kept
+            ]
+        else:
+            break
+    return kept
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return ".".join(step for step in loc if isinstance(step, str))
 
 
 def render_toml(
@@ -93,14 +119,15 @@ def _comment(text: str) -> list[str]:
 
 
 def _value(finding: Finding) -> Any:
-    """As the scenario has it: six digits, whole numbers where they are counts, a curve for a share of pages."""
+    """As the scenario has it: six digits, and whole numbers where they are counts."""
     value = finding.value
     if not isinstance(value, float):
         return value
+    if not math.isfinite(value):
+        return None
     if finding.key.endswith(_INTEGERS):
         return round(value)
-    value = float(f"{value:.{_DIGITS}g}")
-    return [[1, value]] if finding.key in _POINTS else value
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _toml(value: Any) -> str:

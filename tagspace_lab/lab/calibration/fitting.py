@@ -22,6 +22,8 @@ Mask = NDArray[np.bool_]
 
 _COLUMNS, _ZOOMS = 180, 3
 _FEWEST_REMAINDERS = 3
+_JITTER = 0.1
+"""Of a request: calls arrive a little later than they are sent."""
 _LOW, _HIGH = 0.25, 40.0
 """Rates that are tried, as multiples of the mean rate of what was let in."""
 _MORE_THAN_STATED = 0.03
@@ -132,7 +134,7 @@ def _first_grid(decisions: Decisions, usage: Usage, stated: Stated | None) -> Fl
     low, high = mean * _LOW, mean * _HIGH
     if stated is not None and np.isfinite(stated.limit):
         low, high = min(low, stated.limit / 120), max(high, stated.limit / 30)
-    return np.geomspace(max(low, 1e-9), max(high, 1e-6), _COLUMNS)
+    return np.geomspace(max(low, 1e-9), max(high, 1e-6, 2 * low), _COLUMNS)
 
 
 def _fit_column(
@@ -241,7 +243,7 @@ def _quota(
         last += 1
     least = float(candidates[place])
     most = float(candidates[last + 1]) if last + 1 < len(candidates) else 2 * least
-    return _rounded(least, most - 1e-6 * max(1.0, most)), (least, most)
+    return _rounded(least - _JITTER, most - 1e-6 * max(1.0, most) + _JITTER), (least, most)
 
 
 def _tells_quota(stated: Stated | None) -> bool:

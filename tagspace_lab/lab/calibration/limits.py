@@ -8,26 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tagspace_lab.lab.calibration.decisions import Decisions, Floats
+from tagspace_lab.lab.calibration.decisions import Decisions
 from tagspace_lab.lab.calibration.findings import HEADERS, NOT_SEEN, REFUSALS, Finding
 from tagspace_lab.lab.calibration.fitting import LimitFit, Stated, fit_cap, fit_limit
+from tagspace_lab.lab.calibration.headers import RATES, read_stated
 from tagspace_lab.lab.calibration.meters import Shape, Usage
 
-__all__ = ["LimitFits", "fit_limits", "limit_findings", "read_dialect"]
+__all__ = ["LimitFits", "fit_limits", "limit_findings"]
 
 Mask = NDArray[np.bool_]
 _WINDOWS_S = (60.0, 10.0, 1.0)
-_RATES = ("requests", "tokens", "input_tokens", "output_tokens")
 _CAP = "concurrency"
 _PENALTY = {"bucket": 0.0, "fixed": 0.4, "sliding": 0.8}
 _EXTRA = 1.5
 """A limit that nobody named has to explain so many refusals more than the others alone."""
-_FEWEST_INSTANTS, _ON_THE_SECOND, _MOST_ON_THE_SECOND = 5, 0.03, 0.8
-_NEVER_S = 3_500.0
-"""Resets from here on are a way to say never."""
-_SECOND = 1.1
-_STATED_SHARE = 0.05
-"""Of all answers that must state a unit before it counts as stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,56 +44,18 @@ class LimitFits:
         return next((fit for fit in self.rates if fit.unit == unit), None)
 
 
-def read_dialect(decisions: Decisions) -> str:
-    """The dialect that the headers are in, told by which units they state and how they say when these are reset."""
-    units = {unit for attempt in decisions.attempts for unit in attempt.rate_limit.quotas}
-    resets = any(
-        (quota.reset_s or 0.0) > 0 for attempt in decisions.attempts for quota in attempt.rate_limit.quotas.values()
-    )
-    if not units:
-        return "none"
-    if units & {"input_tokens", "output_tokens"} or _resets_on_the_second(decisions):
-        return "anthropic"
-    if not resets:
-        return "azure"
-    names_units = any(attempt.rate_limit.cause in ("requests", "tokens") for attempt in decisions.attempts)
-    return "openai" if "tokens" in units or names_units else "gateway"
-
-
-def _resets_on_the_second(decisions: Decisions) -> bool:
-    """Whether resets are instants in whole seconds, as RFC 3339 has them; windows of the clock end on these, too."""
-    told = [
-        (decisions.began_wall_s[world] + ended_s + quota.reset_s, quota.reset_s)
-        for attempt, world, ended_s in zip(decisions.attempts, decisions.world, decisions.ended_s, strict=True)
-        for quota in attempt.rate_limit.quotas.values()
-        if quota.reset_s
-    ]
-    if len(told) < _FEWEST_INSTANTS:
-        return False
-    instants_s, reset_s = np.array(told).T
-    if reset_s.max() <= _SECOND or _share_at(instants_s, 10.0) > _MOST_ON_THE_SECOND:
-        return False
-    return _share_at(instants_s, 1.0) > _MOST_ON_THE_SECOND
-
-
-def _share_at(instants_s: Floats, step_s: float) -> float:
-    """How many of the instants are multiples of `step_s`."""
-    off_s = np.abs(instants_s - step_s * np.round(instants_s / step_s))
-    return float((off_s < _ON_THE_SECOND).mean())
-
-
 def fit_limits(decisions: Decisions) -> LimitFits:
     """The structure that explains most, with the fewest limits."""
-    stated = _read_stated(decisions)
+    stated = read_stated(decisions)
     causes = np.array([attempt.rate_limit.cause for attempt in decisions.attempts])
-    named = {unit: decisions.is_refused & (causes == unit) for unit in (*_RATES, _CAP)}
+    named = {unit: decisions.is_refused & (causes == unit) for unit in (*RATES, _CAP)}
     unnamed = decisions.is_refused & (causes == "")
-    known = [unit for unit in _RATES if unit in stated or named[unit].any()]
+    known = [unit for unit in RATES if unit in stated or named[unit].any()]
     if "input_tokens" in known and "tokens" in known and not named["tokens"].any():
         known.remove("tokens")  # Anthropic repeats the nearer one
     best: LimitFits | None = None
     for extra in _extras(known, named, unnamed):
-        for shape in _shapes(decisions, has_rates=bool(set(known + list(extra)) & set(_RATES))):
+        for shape in _shapes(decisions, has_rates=bool(set(known + list(extra)) & set(RATES))):
             fits = _fit(decisions, shape, [*known, *extra], named, unnamed, stated)
             cost = fits.cost + _EXTRA * len(extra) + _PENALTY[shape.kind]
             if best is None or cost < best.cost - 1e-9:
@@ -156,7 +112,7 @@ def _fit(
     if _CAP in units or named[_CAP].any():
         cap = fit_cap(decisions, named[_CAP], open_ if _CAP in units else np.zeros_like(open_))
         open_ = open_ & ~cap.explained if cap else open_
-    for unit in [unit for unit in _RATES if unit in units]:
+    for unit in [unit for unit in RATES if unit in units]:
         fit = _fit_unit(decisions, unit, shape, named[unit], open_, stated.get(unit))
         if fit is not None:
             rates.append(fit)
@@ -199,46 +155,11 @@ def _usages(decisions: Decisions, unit: str) -> Iterator[Usage]:
             yield Usage(decisions.reserved, zeros)
 
 
-def _read_stated(decisions: Decisions) -> dict[str, Stated]:
-    """What headers say, by unit; a unit that hardly any answer states is left out."""
-    stated: dict[str, Stated] = {}
-    is_rounded = read_dialect(decisions) == "anthropic"  # tokens to thousands, resets to seconds
-    for unit in _RATES:
-        quotas = [attempt.rate_limit.quotas.get(unit) for attempt in decisions.attempts]
-        told = [quota for quota in quotas if quota is not None]
-        if len(told) < max(1.0, _STATED_SHARE * len(decisions)):
-            continue
-        limit = _column([quota.limit if quota else None for quota in quotas]) / decisions.scale
-        remaining = _column([quota.remaining if quota else None for quota in quotas]) / decisions.scale
-        reset_s = _column([quota.reset_s if quota else None for quota in quotas])
-        reset_s[reset_s > _NEVER_S] = np.nan
-        is_whole = unit != "requests" and is_rounded
-        if is_whole:
-            remaining[remaining >= limit] = np.nan  # cut off at the limit when it was read
-        stated[unit] = Stated(
-            limit=_median(limit[decisions.scale == 1.0]),  # what is scaled was rounded before
-            remaining=remaining,
-            reset_s=reset_s,
-            grain=1000.0 if is_whole else 1.0,
-            reset_grain_s=_SECOND if is_rounded else 0.1,
-        )
-    return stated
-
-
-def _median(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else np.nan
-
-
-def _column(values: Sequence[float | None]) -> Floats:
-    return np.array([np.nan if value is None else value for value in values])
-
-
 def limit_findings(decisions: Decisions, fits: LimitFits) -> Iterator[Finding]:
     """The keys of `[provider.limits]`."""
     shape, any_refused = fits.shape, bool(decisions.is_refused.any())
     seen = fits.rates
-    for unit in _RATES:
+    for unit in RATES:
         fit = fits.of(unit)
         if fit is not None:
             source = HEADERS if fit.is_stated or not fit.explained.any() else REFUSALS

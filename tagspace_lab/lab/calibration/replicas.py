@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from tagspace_lab.lab.calibration.answers import first_calls
 from tagspace_lab.lab.calibration.findings import NOT_SEEN, TOKENS, Finding, quantile
@@ -15,6 +16,8 @@ from tagspace_lab.twin.scenario import Latency, Limits, Provider, Quality, Scena
 __all__ = ["Replica", "replicate", "token_finding"]
 
 _FIRST_ID = 100_001
+_COUNTED = 1_000
+"""Calls whose characters are counted."""
 _WORD = "word"
 _TOKENS_AROUND = 12
 """By which a prompt's estimate counts what stands around a page (`policy/prompts.py`)."""
@@ -52,12 +55,12 @@ class Replica:
         return self.vocabulary[:1]
 
 
-def replicate(run: TraceRun) -> Replica:
-    """The pages that a run asked about; those of one call share its tokens."""
+def replicate(run: TraceRun, most_calls: int | None = None) -> Replica:
+    """The pages that a run asked about, in its first `most_calls` calls; those of one call share its tokens."""
     vocabulary = _vocabulary(run)
     around = LabelRules(vocabulary, run.settings.max_labels).system_tokens
     tokens: list[int] = []
-    for call in first_calls(run).values():
+    for call in islice(first_calls(run).values(), most_calls):
         pages = max(1, call.pages)
         each = (call.expected.input_tokens - around - _TOKENS_AROUND * pages) // pages
         tokens += [max(2, each)] * pages
@@ -76,17 +79,17 @@ def _vocabulary(run: TraceRun) -> tuple[str, ...]:
 def token_finding(run: TraceRun, dialect: str) -> Finding:
     """`chars_per_token`: the characters of prompts as long as the recorded ones, beside what the provider counted."""
     counted = {each.call: each for each in run.attempts if each.outcome is Outcome.OK and each.input_tokens}
-    first = first_calls(run)
+    first = dict(islice(first_calls(run).items(), _COUNTED))
     known = [counted[number] for number in first if number in counted]
-    if not known:
+    if not any(each.expected.input_tokens for each in known):
         return Finding("chars_per_token", None, NOT_SEEN, note="no answer says how many tokens were read")
     expected = sum(call.expected.input_tokens for call in first.values())
     answered = sum(each.input_tokens for each in known)
     # Prompts that were never answered are as long as they were expected to be.
-    used = answered * expected / sum(each.expected.input_tokens for each in known)
+    used = max(1.0, answered * expected / max(1, sum(each.expected.input_tokens for each in known)))
     value = _count_chars(run, dialect) / used
     ratios = [each.expected.input_tokens / each.input_tokens for each in known]
-    middle = quantile(ratios, 0.5)
+    middle = quantile(ratios, 0.5) or 1.0
     low, high = (value * quantile(ratios, share) / middle for share in (0.025, 0.975))
     return Finding(
         "chars_per_token", value, TOKENS, low, high, "from prompts as long; the range is that of single calls"
@@ -107,4 +110,6 @@ def _count_chars(run: TraceRun, dialect: str) -> float:
     quality = Quality(missing=((1, 0.0),))
     scenario = Scenario(name="count", description="counts", source="none", provider=provider, quality=quality)
     settings = run.settings.with_changes(cache_enabled=False, throttle="fixed")
-    return float(sum(attempt.input_tokens for attempt in World(replicate(run), scenario).run(settings).attempts))
+    return float(
+        sum(attempt.input_tokens for attempt in World(replicate(run, _COUNTED), scenario).run(settings).attempts)
+    )

@@ -14,6 +14,7 @@ __all__ = ["read_steps", "scaled"]
 
 _LEAST = 0.05
 """A limit that changes by a smaller share has not changed."""
+_LARGEST = 1_000.0
 _MOST_STEPS, _LOOKED_AT = 8, 50
 
 
@@ -27,7 +28,7 @@ def read_steps(decisions: Decisions) -> tuple[LimitStep, ...]:
     told.sort()
     steps: list[LimitStep] = []
     for (before_s, former), (after_s, limit) in pairwise(told):
-        if former and limit and abs(limit / former - 1) > _LEAST:
+        if former and limit and abs(limit / former - 1) > _LEAST and 1 / _LARGEST < limit / former < _LARGEST:
             at_s = round(float(before_s + after_s) / 2, 3)
             steps.append(LimitStep(kind="limits", at_s=at_s, factor=round(limit / former, 4)))
     return tuple(steps) if len(steps) <= _MOST_STEPS else ()

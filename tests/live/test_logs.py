@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tagspace_lab import integration
 from tagspace_lab.lab.world import serve
-from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
-from tagspace_lab.operations.secrets import BLOT, find_secrets
+from tagspace_lab.live.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
+from tagspace_lab.live.redaction import BLOT, find_secrets
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.app import build_app
 from tests.fakes import Job, ScriptedModel, TinySpace, answered, make_pages, make_scenario, refused
@@ -55,6 +58,25 @@ def test_router_and_throttle_have_a_file_and_the_rest_another(tmp_path: Path) ->
         ["somebody.else", "hear"],
     ]
     assert all(LINE.fullmatch(line) for line in router + app)
+
+
+def test_run_under_the_drop_in_names_is_told_too(tmp_path: Path) -> None:
+    class Confluence:
+        async def get_page(self, page_id: str) -> dict[str, Any]:
+            return {"id": page_id, "title": "", "body": f"<p>Text {page_id}</p>", "version": 1}
+
+    class Agent:
+        async def generate(self, prompt: str) -> str:
+            return "howto, network"
+
+    integration.reset()
+    with configure_logs(tmp_path):
+        pipeline = integration.OptimizedTagSpacePipeline(Confluence(), Agent())
+        asyncio.run(pipeline.process_space(page_ids=["1", "2"], task_id="night"))
+    integration.reset()
+    assert "[ROUTER] 0.000 s: run night starts with" in read(tmp_path, ROUTER_LOG)[0]
+    assert "[CACHE] task=night" in read(tmp_path, APP_LOG)[-2]
+    assert "[OPTIMIZATION_SUMMARY] task=night processed=2 errors=0" in read(tmp_path, APP_LOG)[-1]
 
 
 def test_logging_is_afterwards_as_it_was(tmp_path: Path) -> None:
@@ -151,7 +173,7 @@ def test_files_are_turned_over_and_bounded(tmp_path: Path) -> None:
 
 WRITER = """
 import logging, sys
-from tagspace_lab.operations.logs import configure_logs
+from tagspace_lab.live.logs import configure_logs
 with configure_logs(sys.argv[1], max_bytes=4000, backups=50):
     for number in range(300):
         logging.getLogger("tagspace_lab").info("%s says %d", sys.argv[2], number)
