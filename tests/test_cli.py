@@ -39,7 +39,11 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("sweep small --batch-size 5 --jobs 0", "'--jobs': '0'"),
     ("tune small", "--output"),
     ("tune small -o /proc/nosuch/tuned.env", "cannot be written"),
-    ("tune small -o t.env --max-f1-loss 2", "'--max-f1-loss': '2'; allowed: a number from 0 to 1"),
+    ("tune small -o t.env --limit f1_loss<2", "limit 'f1_loss<2' is above 1; allowed: a share from 0 to 1"),
+    ("tune small -o t.env --goal best", "'--goal': 'best'; allowed: fastest, cheapest, gentlest, balanced"),
+    ("tune small -o t.env --vary speed", "vary is speed; allowed: one or more of concurrency, batch_size"),
+    ("tune small -o t.env --backend dask", "--backend dask and --scheduler tcp://HOST:PORT go together"),
+    ("tune small -o t.env --storage mysql://u:secret@h/d", "mysql is not a database that studies use"),
     ("tune small -o t.env --trials 0", "'--trials': '0'"),
     ("verify nosuch.env small", "nosuch.env cannot be read"),
     ("profile check nosuch.env", "nosuch.env cannot be read"),
@@ -219,7 +223,7 @@ def test_existing_output_is_refused_before_any_work(folder: Path, monkeypatch: p
 
 
 def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> None:
-    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --max-errors 99 --json")
+    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --limit errors<=99 --json")
     words = set(re.findall(r"\w+", run("tune --help").stdout))
     assert tuned.exit_code == 0
     assert set(json.loads(tuned.stdout)) <= words
@@ -230,7 +234,7 @@ def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> Non
     document = json.loads(verified.stdout)
     assert verified.exit_code == (0 if document["holds"] else 1)
     assert set(document) | set(document["runs"][0]) <= set(re.findall(r"\w+", run("verify --help").stdout)) | {
-        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "f1", "errors")
+        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "tokens", "f1", "errors")
     }
 
 

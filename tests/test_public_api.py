@@ -21,8 +21,9 @@ NAMES = """
 PARAMETERS = {
     "replay": "space scenario settings runs seed baseline wall_clock progress check_stop trace",
     "sweep": "space scenario grid settings seeds seed runs jobs progress",
-    "tune": "space scenario settings trials seeds seed runs jobs storage goals progress",
-    "verify": "profile space scenario against seeds seed runs jobs progress",
+    "tune": "space scenario settings trials seeds seed runs jobs batch vary pareto exhaustive storage scheduler goals"
+    " progress",
+    "verify": "profile space scenario against beside seeds seed runs jobs scheduler goals progress",
     "plot_run": "report ax run",
     "plot_throttle": "report ax run",
     "plot_trials": "tuned ax",
