@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from tagspace_lab import __version__
-from tagspace_lab.cli import calibration, measuring, notebooks, operations, replays, serving, studies, tagging, worlds
+from tagspace_lab.cli import (
+    calibration,
+    gallery,
+    measuring,
+    notebooks,
+    operations,
+    replays,
+    serving,
+    studies,
+    tagging,
+    worlds,
+)
 from tagspace_lab.cli.endings import EndsWell, report_defect
 from tagspace_lab.cli.options import examples
 from tagspace_lab.cli.profiles import profiles
@@ -59,7 +70,7 @@ def about(
     """
 
 
-for group in (tagging, serving, operations, replays, studies, calibration, measuring, worlds, notebooks):
+for group in (tagging, serving, operations, replays, studies, calibration, measuring, worlds, gallery, notebooks):
     app.add_typer(group.commands)
 app.add_typer(snapshots, name="snapshot")
 app.add_typer(profiles, name="profile")
