@@ -33,8 +33,8 @@ __all__ = ["PICTURES", "Picture", "Samples", "draw", "render_gallery"]
 
 _SPACE, _SCENARIO = "medium", "guide"
 _GRID = {"batch_size": [1, 2, 5, 10, 20], "max_ai_concurrency": [1, 2, 5, 10, 20, 50]}
-_REGIMES = 10
-_TRIALS = 40
+_REGIMES = 8
+_TRIALS = 32
 _SEEDS = 5
 
 
