@@ -19,6 +19,7 @@ COMMANDS = (
     *("monitor", "check", "diagnose"),
     *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "gallery", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
+    *("profile export", "profile apply"),
 )
 WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("replay nosuch", "no space 'nosuch'"),
@@ -38,10 +39,22 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("sweep small --batch-size 5 --jobs 0", "'--jobs': '0'"),
     ("tune small", "--output"),
     ("tune small -o /proc/nosuch/tuned.env", "cannot be written"),
-    ("tune small -o t.env --max-f1-loss 2", "'--max-f1-loss': '2'; allowed: a number from 0 to 1"),
+    ("tune small -o t.env --limit f1_loss<2", "limit 'f1_loss<2' is above 1; allowed: a share from 0 to 1"),
+    ("tune small -o t.env --goal best", "'--goal': 'best'; allowed: fastest, cheapest, gentlest, balanced"),
+    ("tune small -o t.env --vary speed", "vary is speed; allowed: one or more of concurrency, batch_size"),
+    ("tune small -o t.env --backend dask", "--backend dask and --scheduler tcp://HOST:PORT go together"),
+    ("tune small -o t.env --storage mysql://u:secret@h/d", "mysql is not a database that studies use"),
     ("tune small -o t.env --trials 0", "'--trials': '0'"),
     ("verify nosuch.env small", "nosuch.env cannot be read"),
     ("profile check nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default nosuch.env", "nosuch.env cannot be read"),
+    ("profile diff default conservative --space nosuch", "no space 'nosuch'"),
+    ("profile diff default conservative --space small --seeds 1", "'--seeds': '1'; allowed: an integer from 2"),
+    ("profile export", "--output"),
+    ("profile export -o /proc/nosuch", "cannot be written"),
+    ("profile export small x/small.jsonl.gz -o p", "have one name (small, small)"),
+    ("profile apply default nosuch.env", "nosuch.env does not exist"),
+    ("profile apply nosuch app.env", "shipped: conservative, default"),
     ("snapshot generate --pages 0 -o s.gz", "'--pages': '0'"),
     ("snapshot folder nosuch -o s.gz", "nosuch is not a folder"),
     ("snapshot confluence DOCS -o s.gz", "CONFLUENCE_URL is not set"),
@@ -211,7 +224,7 @@ def test_existing_output_is_refused_before_any_work(folder: Path, monkeypatch: p
 
 
 def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> None:
-    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --max-errors 99 --json")
+    tuned = run("tune small -o t.env --trials 2 --seeds 1 --runs 1 --limit errors<=99 --json")
     words = set(re.findall(r"\w+", run("tune --help").stdout))
     assert tuned.exit_code == 0
     assert set(json.loads(tuned.stdout)) <= words
@@ -222,7 +235,7 @@ def test_tune_writes_a_profile_that_verify_and_profile_read(folder: Path) -> Non
     document = json.loads(verified.stdout)
     assert verified.exit_code == (0 if document["holds"] else 1)
     assert set(document) | set(document["runs"][0]) <= set(re.findall(r"\w+", run("verify --help").stdout)) | {
-        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "f1", "errors")
+        f"{side}_{name}" for side in ("before", "after") for name in ("rate_limit_share", "tokens", "f1", "errors")
     }
 
 
@@ -247,6 +260,45 @@ def test_profile_show_and_diff_name_the_variables() -> None:
     assert "TAG_SPACE_BATCH_SIZE" in run("profile diff default conservative").stdout
     same = run("profile diff default default")
     assert (same.exit_code, same.stdout) == (0, "")
+
+
+def test_profile_diff_replays_both_and_prints_the_documented_object() -> None:
+    line = "profile diff default conservative --space small --seeds 2 --runs 1"
+    shown = run(line)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "concurrency 3 -> 1" in shown.stdout
+    document = json.loads(run(f"{line} --json").stdout)
+    words = set(re.findall(r"\w+", run("profile diff --help").stdout))
+    assert set(document) | set(document["effects"][0]) | set(document["changes"][0]) <= words
+
+
+def test_profile_export_writes_what_check_finds_good(folder: Path) -> None:
+    line = "profile export small -o out --trials 1 --jobs 1"
+    shown = run(line)
+    assert shown.exit_code == 0
+    assert "today's are kept" in shown.stdout
+    assert "Wrote out/small.env." in shown.stderr
+    assert run("profile check out/small.env").exit_code == 0
+    assert run(line).exit_code == 2
+    document = json.loads(run(f"{line} --force --json").stdout)
+    assert document["profiles"]["small"]["path"] == "out/small.env"
+
+
+def test_profile_apply_shows_first_and_then_writes(folder: Path) -> None:
+    target = folder / "app.env"
+    target.write_text("API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n")
+    tried = run("profile apply conservative app.env --dry-run")
+    assert target.read_text() == "API_KEY=hunter2\nTAG_SPACE_BATCH_SIZE=5\n"
+    done = run("profile apply conservative app.env")
+    assert tried.stdout == done.stdout
+    assert "+TAG_SPACE_BATCH_SIZE=1\n" in done.stdout
+    assert "hunter2" not in done.output
+    assert "Note: TAG_SPACE_THROTTLE is learned in app.env and fixed in conservative: left as it is." in done.stderr
+    assert "app.env.bak" in done.stderr
+    again = run("profile apply conservative app.env --json")
+    document = json.loads(again.stdout)
+    assert document["changed"] is False
+    assert set(document) | set(document["left"][0]) <= set(re.findall(r"\w+", run("profile apply --help").stdout))
 
 
 def test_scenarios_lists_and_shows() -> None:

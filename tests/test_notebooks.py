@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 LARGEST_CELL = 5
 LEAK = re.compile(r"(?<![\w.<])/(?:home|root|tmp|usr|work|var|Users)/|0x[0-9a-f]{6,}|Traceback|Warning:", re.IGNORECASE)
+MARKER = re.compile(r"#+\s*(NBVAL_|PYTEST_VALIDATE_)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*%?")
 
 Cell = dict[str, Any]
@@ -58,11 +61,26 @@ def find_unprinted(notebook: dict[str, Any]) -> list[str]:
 
 
 def find_unmannered(cell: Cell) -> list[str]:
-    """What is wrong with the length or contents of a code cell."""
+    """What is wrong with the length or contents of a code cell: a definition, or what only IPython understands.
+
+    A magic that does not exist passes unseen, and one that does may hide what the cell runs.
+    """
     source = source_of(cell)
-    nodes = list(ast.walk(ast.parse(source)))
     long = ["too long"] if len(source.splitlines()) > LARGEST_CELL else []
-    return long + ["a definition"] * any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in nodes)
+    try:
+        tree = compile(source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError:
+        return [*long, "not plain Python"]
+    nodes = list(ast.walk(tree))
+    defines = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in nodes)
+    asks_ipython = any(isinstance(node, ast.Name) and node.id == "get_ipython" for node in nodes)
+    return long + ["a definition"] * defines + ["not plain Python"] * asks_ipython
+
+
+def find_exemptions(cell: Cell) -> list[str]:
+    """Tags and comments by which nbval skips a cell or ignores what it prints; papermill's `parameters` is none."""
+    tags = [tag for tag in cell["metadata"].get("tags", []) if tag != "parameters"]
+    return tags + [found.group(1) for found in MARKER.finditer(source_of(cell))]
 
 
 def test_notebooks_are_here() -> None:
@@ -89,7 +107,7 @@ def test_every_number_of_the_prose_is_printed(path: Path) -> None:
 def test_code_is_thin_and_compared_everywhere(path: Path) -> None:
     for cell in cells(read(path), "code"):
         assert find_unmannered(cell) == [], source_of(cell)
-        assert cell["metadata"].get("tags", []) == []
+        assert find_exemptions(cell) == [], source_of(cell)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -125,7 +143,19 @@ def test_stale_number_is_found() -> None:
     assert find_unprinted({"cells": [prose, code("print()", text="13.0 s, 48%")]}) == ["12.5"]
 
 
-@pytest.mark.parametrize("source", ["def f(): ...", "1\n" * 6])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(): ...",
+        "async def f(): ...",
+        "1\n" * 6,
+        "%time 1",
+        "%%bash\nls",
+        "!ls",
+        "tl?",
+        "get_ipython().run_line_magic",
+    ],
+)
 def test_fat_cell_is_found(source: str) -> None:
     assert find_unmannered(code(source))
 
@@ -133,3 +163,49 @@ def test_fat_cell_is_found(source: str) -> None:
 @pytest.mark.parametrize("text", ["/tmp/x.env", "at 0x7f3a2b4c5d", "UserWarning: x", "Traceback (most recent"])
 def test_leak_is_found(text: str) -> None:
     assert LEAK.search(text)
+
+
+def test_cell_that_awaits_is_plain_python() -> None:
+    assert find_unmannered(code("await work()")) == []
+
+
+@pytest.mark.parametrize("tag", ["nbval-ignore-output", "nbval-skip", "raises-exception", "skip-execution"])
+def test_exempted_cell_is_found(tag: str) -> None:
+    assert find_exemptions(code("1") | {"metadata": {"tags": ["parameters", tag]}}) == [tag]
+    assert find_exemptions(code("#NBVAL_SKIP\n1  # PYTEST_VALIDATE_IGNORE_OUTPUT")) == ["NBVAL_", "PYTEST_VALIDATE_"]
+
+
+def test_nbval_runs_as_strictly_as_it_can(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.getoption("nbval")
+    assert not pytestconfig.getoption("nbval_lax")
+    assert "notebooks" in pytestconfig.getini("testpaths")
+    patterns = re.findall(r"^regex: (.*)$", (NOTEBOOKS / "sanitize.cfg").read_text("utf-8"), re.MULTILINE)
+    assert patterns
+    for text in ("makespan 12.5 s, 48%\n", "True\n", "   0  1.5\n"):
+        assert [pattern for pattern in patterns if re.search(pattern, text)] == []
+
+
+def test_nbval_as_set_up_sees_what_differs(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """A changed output, one that was stripped, an error, a magic that is not there; a count of null lets all pass."""
+    vacuous = code("print(5)", None)
+    wrong = [code("print(2)", 2, "3\n"), code("print(4)", 3), code("1 / 0", 4), code("%nosuch", 5)]
+    write_notebook(tmp_path / "some.ipynb", [code("print(1)", 1, "1\n"), vacuous, *wrong])
+    command = [sys.executable, "-m", "pytest", "-c", str(pytestconfig.inipath), "-p", "no:cacheprovider", str(tmp_path)]
+    run = subprocess.run(
+        [*command, "--rootdir", str(pytestconfig.rootpath)], capture_output=True, text=True, timeout=120
+    )
+    assert "4 failed, 2 passed" in run.stdout, run.stdout
+    assert find_unrun({"cells": [vacuous]}) == ["print(5)"]
+
+
+def write_notebook(path: Path, cells: list[Cell]) -> None:
+    numbered = [
+        cell | {"id": str(number), "outputs": [*map(named, cell["outputs"])]} for number, cell in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    path.write_text(json.dumps({"cells": numbered, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def named(output: dict[str, Any]) -> dict[str, Any]:
+    return output | {"name": "stdout"}

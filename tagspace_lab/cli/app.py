@@ -19,6 +19,7 @@ from tagspace_lab.cli import (
     serving,
     studies,
     tagging,
+    tuning,
     worlds,
 )
 from tagspace_lab.cli.endings import EndsWell, report_defect
@@ -70,7 +71,19 @@ def about(
     """
 
 
-for group in (tagging, serving, operations, replays, studies, calibration, measuring, worlds, gallery, notebooks):
+for group in (
+    tagging,
+    serving,
+    operations,
+    replays,
+    studies,
+    tuning,
+    calibration,
+    measuring,
+    worlds,
+    gallery,
+    notebooks,
+):
     app.add_typer(group.commands)
 app.add_typer(snapshots, name="snapshot")
 app.add_typer(profiles, name="profile")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable
@@ -16,18 +15,24 @@ from tagspace_lab.errors import InputError
 __all__ = [
     "PROCESSORS",
     "AsJson",
+    "Backend",
     "EnvFile",
     "Force",
+    "Goal",
     "Jobs",
     "Output",
     "ProfileName",
     "Runs",
     "ScenarioName",
+    "ScenarioNames",
+    "Scheduler",
     "Seed",
     "SpaceName",
+    "SpaceNames",
+    "choose_scheduler",
     "examples",
+    "one_of",
     "read_values",
-    "share",
     "whole",
 ]
 
@@ -53,15 +58,22 @@ def whole(low: int, high: int = 10**18) -> Callable[[Any], int]:
     return parse
 
 
-def share(value: Any) -> float:
-    """A parser of numbers from 0 to 1."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise typer.BadParameter(f"{str(value)!r}; allowed: a number from 0 to 1.")
-    return number
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A parser of one of some words."""
+
+    def parse(value: Any) -> str:
+        if value not in words:
+            raise typer.BadParameter(f"{str(value)!r}; allowed: {', '.join(words)}.")
+        return str(value)
+
+    return parse
+
+
+def choose_scheduler(backend: str, scheduler: str | None) -> str | None:
+    """The address where --backend is dask, None where it is local; InputError where the two do not fit."""
+    if (backend == "dask") != (scheduler is not None):
+        raise InputError("--backend dask and --scheduler tcp://HOST:PORT go together; name both or neither.")
+    return scheduler
 
 
 SpaceName = Annotated[
@@ -69,6 +81,30 @@ SpaceName = Annotated[
 ]
 ScenarioName = Annotated[
     str, typer.Option("--scenario", metavar="NAME|FILE.toml", help="A shipped scenario or a scenario file.")
+]
+SpaceNames = Annotated[
+    list[str], typer.Argument(metavar="SPACE...", help="Shipped spaces (small, medium, large) or snapshot files.")
+]
+ScenarioNames = Annotated[
+    list[str],
+    typer.Option(
+        "--scenario", metavar="NAME|FILE.toml", help="A shipped scenario or a file; several by naming it again."
+    ),
+]
+Goal = Annotated[
+    str,
+    typer.Option(
+        parser=one_of("fastest", "cheapest", "gentlest", "balanced"),
+        metavar="GOAL",
+        help="What is sought: fastest, cheapest (fewest tokens), gentlest (fewest 429s) or balanced.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="The dask scheduler of --backend dask.", show_default=False),
+]
+Backend = Annotated[
+    str, typer.Option(parser=one_of("local", "dask"), metavar="local|dask", help="Where replays are made.")
 ]
 ProfileName = Annotated[
     str, typer.Option("--profile", metavar="FILE.env|NAME", help="Settings: a profile file, or a shipped one.")

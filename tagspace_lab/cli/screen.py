@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -25,6 +27,8 @@ __all__ = [
     "print_table",
     "records",
     "say",
+    "show_progress",
+    "telling_warnings",
 ]
 
 
@@ -34,6 +38,22 @@ _WIDEST_HEADING = 16
 def say(message: str) -> None:
     """A message for the person at the terminal."""
     typer.echo(message, err=True)
+
+
+@contextmanager
+def telling_warnings() -> Iterator[None]:
+    """Until the block ends, warnings of our own loggers are messages: the cache is away, a trace does not grow on."""
+    logger, teller = logging.getLogger("tagspace_lab"), _Teller(logging.WARNING)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+
+
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"Note: {record.getMessage()}")
 
 
 def is_watched() -> bool:
@@ -101,3 +121,17 @@ def _word(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
     return str(value)
+
+
+@contextmanager
+def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that follows calls of (done, all), 0 where nobody knows how many."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        yield advance

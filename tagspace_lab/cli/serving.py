@@ -76,10 +76,11 @@ def serve(
         ) from error
     from tagspace_lab.cli.tagging import read_settings
     from tagspace_lab.live.connections import load_connections
+    from tagspace_lab.live.logs import configure_logs
     from tagspace_lab.live.opening import open_journal
-    from tagspace_lab.live.task import read_names
+    from tagspace_lab.live.task import read_labels
     from tagspace_lab.operations.alerts import open_alarm, read_alerts
-    from tagspace_lab.operations.logs import configure_logs
+    from tagspace_lab.operations.duty import secrets_of
 
     connections = load_connections(os.environ, env_file)
     token = connections.service_token.get_secret_value()
@@ -100,12 +101,13 @@ def serve(
         tagger,
         lambda: open_journal(connections),
         token=token,
-        vocabulary=read_names(labels) if labels else (),
+        vocabulary=read_labels(labels) if labels else (),
         most_queued=queue,
         resume=resume,
         grace_s=grace,
     )
-    with listen(host, port) as listener, configure_logs(connections.log_dir, secrets=connections.secrets):
+    unsaid = secrets_of(connections, os.environ)
+    with listen(host, port) as listener, configure_logs(connections.log_dir, secrets=unsaid):
         address = f"[{host}]" if ":" in host else host
         typer.echo(f"http://{address}:{listener.getsockname()[1]}")
         say("Ctrl-C ends it; /docs shows what it does.")

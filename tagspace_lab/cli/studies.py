@@ -1,8 +1,7 @@
-"""`tagspace-lab sweep`, `tune` and `verify`: which settings are best, and is it true?"""
+"""`tagspace-lab sweep` and `verify`: what settings do, and whether a profile keeps what it promises."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,20 +9,23 @@ import typer
 
 from tagspace_lab.cli.endings import FAILED
 from tagspace_lab.cli.options import (
-    PROCESSORS,
     AsJson,
+    Backend,
     EnvFile,
     Force,
+    Goal,
     Jobs,
-    Output,
     ProfileName,
     Runs,
     ScenarioName,
+    ScenarioNames,
+    Scheduler,
     Seed,
     SpaceName,
+    SpaceNames,
+    choose_scheduler,
     examples,
     read_values,
-    share,
     whole,
 )
 from tagspace_lab.cli.screen import describe_scenario, describe_space, is_watched, print_frame, print_json, records, say
@@ -31,8 +33,6 @@ from tagspace_lab.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from tagspace_lab.lab.tuned import Tuned
 
 __all__ = ["commands"]
 
@@ -145,110 +145,25 @@ def _show_rows(frame: pd.DataFrame, title: str) -> None:
 
 @commands.command(
     epilog=examples(
-        "tagspace-lab tune medium --scenario openai-tier1 -o medium.env",
-        "tagspace-lab tune medium --scenario azure --trials 100 --jobs 4 --seed 7 -o azure.env --force",
-    )
-)
-def tune(
-    space: SpaceName,
-    output: Output,
-    scenario: ScenarioName = "openai-tier1",
-    trials: Annotated[int, typer.Option(parser=whole(1, 100_000), metavar="N", help="Settings that are tried.")] = 40,
-    profile: ProfileName = "default",
-    seed: Seed = 0,
-    seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Replays of each trial, by seed.")] = 3,
-    runs: Runs = 2,
-    jobs: Jobs = PROCESSORS,
-    storage: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Journal that keeps the trials.", show_default="studies/OUTPUT.journal"),
-    ] = None,
-    max_rate_limit_share: Annotated[
-        float, typer.Option(parser=share, metavar="SHARE", help="Goal: 429s per request.")
-    ] = 0.05,
-    max_f1_loss: Annotated[
-        float, typer.Option(parser=share, metavar="SHARE", help="Goal: F1 lost against batch size 1.")
-    ] = 0.02,
-    max_errors: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Goal: pages without an answer.")] = 0,
-    keep_rates: Annotated[
-        bool, typer.Option("--keep-rates", help="Write the rates that a run with these settings learns, too.")
-    ] = False,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """Search for the fastest settings.
-
-    They are written as a profile. The settings of --profile are the first trial. The winner is
-    measured against them on seeds that the search never saw; where it does not win there too, they
-    are what is written. The result depends on --seed, not on --jobs. Ctrl-C keeps the trials that
-    were done in the journal: the same command goes on from there. --keep-rates adds the rates that
-    one more replay learns: they are the scenario's, and help where that states your real limits.
-
-    \b
-    --json prints {space, scenario, settings, improved, trials, seeds, goals, before, after,
-    verification}: settings are those that were written; before and after hold makespan_s, bound_s,
-    best_bound_s, tokens, hit_rate, f1 (means of a run), rate_limit_share and errors on fresh seeds;
-    verification is what `verify --json` prints.
-    """
-    from tagspace_lab.lab.files import check_writable
-    from tagspace_lab.lab.objective import Goals
-    from tagspace_lab.lab.replay import replay
-    from tagspace_lab.lab.tune import tune as search
-    from tagspace_lab.records import Rates
-
-    check_writable(output, force=force)
-    tuned = search(
-        space,
-        scenario,
-        profile,
-        trials=trials,
-        seeds=seeds,
-        seed=seed,
-        runs=runs,
-        jobs=jobs,
-        storage=storage or Path("studies", f"{output.stem}.journal"),
-        goals=Goals(max_rate_limit_share, max_f1_loss, max_errors),
-        progress=is_watched(),
-    )
-    rates = Rates()
-    if keep_rates:
-        rates = replay(space, scenario, tuned.settings, runs=1, seed=seed, progress=False).rates
-    tuned.export(output, rates=rates, force=force)
-    if as_json:
-        print_json(tuned.to_dict())
-    else:
-        _show_tuned(tuned, output, ["tagspace-lab", "verify", str(output), space, "--scenario", scenario])
-    if tuned.after.errors > max_errors:
-        say(f"Error: {tuned.after.errors} pages ended as errors even so: exit code 1.")
-        raise typer.Exit(FAILED)
-
-
-def _show_tuned(tuned: Tuned, output: Path, next_step: list[str]) -> None:
-    proof = tuned.verification
-    print_frame(tuned.overview(), f"{proof.space['name']} on {proof.scenario['name']}, {len(tuned.history)} trials")
-    typer.echo(tuned.verdict())
-    say(f"Wrote {output}. Next: {shlex.join(next_step)}")
-    say(f"To use it: docker run --env-file {output} ...; or in bash: set -a; source {output}; set +a")
-
-
-@commands.command(
-    epilog=examples(
         "tagspace-lab verify medium.env medium --scenario openai-tier1",
-        "tagspace-lab verify medium.env large --scenario openai-tier2 --seeds 20 --json",
+        "tagspace-lab verify medium.env medium large --scenario openai-tier1 --scenario openai-tier2 --json",
         "tagspace-lab verify tuned.env docs.jsonl.gz --scenario mine.toml --live 60 --env-file .env",
     )
 )
 def verify(
     profile: Annotated[str, typer.Argument(metavar="FILE.env", help="The profile to judge.")],
-    space: SpaceName,
-    scenario: ScenarioName = "openai-tier1",
+    space: SpaceNames,
+    scenario: ScenarioNames = ["openai-tier1"],  # noqa: B006 - typer wants a list, and copies it
     against: Annotated[str, typer.Option(metavar="FILE.env|NAME", help="The profile it is judged by.")] = "default",
     seeds: Annotated[
         int, typer.Option(parser=whole(2, 1000), metavar="N", help="Fresh seeds that both are replayed with.")
     ] = 10,
     seed: Seed = 0,
     runs: Runs = 2,
+    goal: Goal = "fastest",
     jobs: Jobs = 1,
+    backend: Backend = "local",
+    scheduler: Scheduler = None,
     live: Annotated[
         int | None,
         typer.Option(parser=whole(2, 100_000), metavar="N", help="Ask the real model, too, with N calls at most."),
@@ -256,23 +171,26 @@ def verify(
     env_file: EnvFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a profile is faster.
+    """Say whether a profile is better.
 
-    It and today's settings are replayed on seeds that no study saw. It holds where the whole 95 %
-    interval of the time saved is above zero and no more pages end as errors than before. Ends with
-    0 where it holds, with 1 where it does not.
+    It, today's settings and the conservative ones are replayed on seeds that no study saw, and on the
+    last days of the spaces' edits; each space against each scenario. It holds where the whole 95 %
+    interval of what it saves is above zero, it is nowhere worse beyond doubt, and no more pages end
+    as errors than before. Ends with 0 where it holds, with 1 where it does not.
 
     --live lets both profiles tag the same few pages at the model that TAG_SPACE_MODEL names, taking
     turns, and never makes more than N calls. No label is written.
 
     \b
-    --json prints {space, scenario, before, after, seeds, holds, runs, live}: before and after are
-    {name, settings}. Each of runs (1, 2, ..., all) holds run, before_s and after_s (median
-    makespan), gain, gain_low, gain_high (share of time saved, 95 % interval), and before_ and
-    after_ of rate_limit_share, f1 and errors. live (null without --live) holds budget, calls, gain,
-    foreseen_gain and arms: name, pages, calls, refusals, errors, seconds_per_page,
-    foreseen_s_per_page, foreseen_refusals.
+    --json prints {space, scenario, goals, before, after, beside, seeds, first_day, holds, runs, live}:
+    before, after and each of beside are {name, settings}. Each of runs (1, 2, ..., all, then each place
+    where there are several) holds run, before_s and after_s (median makespan), gain, gain_low, gain_high
+    (share saved of what the goal seeks, 95 % interval), and before_ and after_ of rate_limit_share,
+    tokens, f1 and errors. first_day is that of the edits on which a replay begins. live (null without
+    --live) holds budget, calls, gain, foreseen_gain and arms: name, pages, calls, refusals, errors,
+    seconds_per_page, foreseen_s_per_page, foreseen_refusals.
     """
+    from tagspace_lab.lab.goals import Goals
     from tagspace_lab.lab.verify import verify as judge
 
     if live is not None:
@@ -280,18 +198,30 @@ def verify(
         from tagspace_lab.lab.replay import as_settings
         from tagspace_lab.lab.trials import fits_budget
 
+        if len(space) * len(scenario) > 1:
+            raise InputError("--live foresees one space in one scenario; name one of each.")
         fits_budget([as_settings(against), as_settings(profile)], live)
     verification = judge(
-        profile, space, scenario, against=against, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
+        profile,
+        list(space),
+        list(scenario),
+        against=against,
+        seeds=seeds,
+        seed=seed,
+        runs=runs,
+        jobs=jobs,
+        scheduler=choose_scheduler(backend, scheduler),
+        goals=Goals(seek=goal),
+        progress=is_watched(),
     )
     trial = None
     if live is not None:
         before, after = zip(verification.names, verification.settings, strict=True)
-        trial = try_profiles((before, after), space, scenario, live, seed, env_file)
+        trial = try_profiles((before, after), space[0], scenario[0], live, seed, env_file)
     if as_json:
         print_json(verification.to_dict() | {"live": trial.to_dict() if trial else None})
     else:
-        print_frame(verification.overview(), f"{verification.space['name']} on {verification.scenario['name']}")
+        print_frame(verification.overview(), verification.title)
         typer.echo(verification.verdict())
         if trial is not None:
             show_live(trial)

@@ -17,7 +17,7 @@ import typer
 
 from tagspace_lab.cli.endings import FAILED, INTERRUPTED
 from tagspace_lab.cli.options import AsJson, EnvFile, Force, examples
-from tagspace_lab.cli.screen import is_watched, print_json, print_table, say
+from tagspace_lab.cli.screen import is_watched, print_json, print_table, say, telling_warnings
 
 if TYPE_CHECKING:
     from tagspace_lab.live.connections import Connections
@@ -57,7 +57,10 @@ def tag(
         Path | None, typer.Option("--pages", metavar="FILE", help="Only these pages: one id a line. [default: all]")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the latest task on this space, if it did not end.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the latest task on this space that did not end well; its file is written anew."
+        ),
     ] = False,
     model: Annotated[
         str | None,
@@ -99,16 +102,16 @@ def tag(
     from tagspace_lab.lab.changes import check_changes_path
     from tagspace_lab.live.connections import load_connections
     from tagspace_lab.live.opening import open_journal
-    from tagspace_lab.live.task import Request, read_names
+    from tagspace_lab.live.task import Request, read_labels, read_names
 
-    if output:
-        check_changes_path(output, force=force)
+    force = force or resume  # what the task wrote when it was stopped is out of date then
+    check_changes_path(output or Path("changes.csv"), force=force or output is None)
     request = Request(
         space,
         apply,
         mode,  # type: ignore[arg-type]  # it is checked there
         pages=frozenset(read_names(pages)) if pages else None,
-        labels=read_names(labels) if labels else (),
+        labels=read_labels(labels) if labels else (),
     )
     connections = load_connections(os.environ | ({"TAG_SPACE_MODEL": model} if model else {}), env_file)
     settings = read_settings(profile, env_file)
@@ -130,8 +133,11 @@ def _enter(journal: Journal, request: Request, connections: Connections, *, resu
     """The task that this command runs, and whether it began earlier; the journal holds it."""
     from tagspace_lab.errors import JournalError
     from tagspace_lab.live.running import name_task, resume_task, site_of, start_task
+    from tagspace_lab.pipeline.journal import TaskState
 
-    earlier = journal.resumable(request.space, site_of(connections))
+    earlier = journal.latest(request.space, site_of(connections))
+    if earlier is not None and earlier.state is TaskState.DONE:
+        earlier = None
     if earlier is not None and resume:
         if resume_task(journal, earlier.id) != request:
             raise JournalError(
@@ -140,7 +146,9 @@ def _enter(journal: Journal, request: Request, connections: Connections, *, resu
             )
         say(f"Resuming {earlier.id}.")
         return earlier.id, True
-    if earlier is not None:
+    if earlier is not None and earlier.state in (TaskState.RUNNING, TaskState.QUEUED):
+        say(f"Note: {earlier.id} is {earlier.state} on this space: pages that both ask for at once are paid for twice.")
+    elif earlier is not None:
         say(f"Note: {earlier.id} on this space did not end well ({earlier.state}); --resume goes on with it.")
     elif resume:
         say("There is nothing to resume on this space: starting a new task.")
@@ -166,6 +174,7 @@ def _run(
     async def main() -> TagResult:
         stop = _Stop()
         with (
+            telling_warnings(),
             on_duty(connections, os.environ, {"task_id": task_id, "space": request.space}) as alarm,
             nullcontext() if trace is None else TraceWriter(trace) as writer,
             _progress(request.space) as advance,
@@ -232,12 +241,17 @@ def _tell(result: TagResult, target: Path, *, force: bool, as_json: bool) -> Non
     from tagspace_lab.pipeline.journal import TaskState
 
     document = result.to_dict()
-    write_changes(target, document, force=force)
-    if as_json:
-        print_json(document)
-    else:
-        _show(document)
+    try:
+        if as_json:
+            print_json(document)
+        else:
+            _show(document)
+    finally:  # either place may be full
+        write_changes(target, document, force=force)
     say(f"Wrote {target}: a row for each of {document['processed']:,} pages.")
+    if result.absent_pages:
+        shown = ", ".join(result.absent_pages[:_SHOWN_PAGES]) + (", ..." if result.absent_pages[_SHOWN_PAGES:] else "")
+        say(f"Note: not found in {document['space']}, of the pages asked for: {shown} ({len(result.absent_pages):,}).")
     if result.run.broke_off:
         say(f"Note: {result.run.broke_off}")
     if result.state is not TaskState.DONE:
@@ -265,14 +279,25 @@ def _show(document: dict[str, Any]) -> None:
             say(f"... and {len(changed) - _SHOWN_PAGES:,} more: see the file.")
     else:
         say(f"{document['space']}, {document['total']:,} pages: no page {verb.replace('got', 'gets')} a label.")
-    for detail in [detail for detail in details if detail["status"] == "error"][:_SHOWN_PAGES]:
-        say(f"Error: page {detail['page_id']}: {detail['reason']}")
+    _show_errors([detail for detail in details if detail["status"] == "error"])
     metrics = document["concurrency_metrics"]
+    fallbacks = f" ({metrics['fallbacks']:,} to the fallback)" if metrics["fallbacks"] else ""
     say(
         f"{document['processed']:,} pages in {document['makespan_s']:.1f} s, {document['errors']:,} errors, "
-        f"{metrics['total_ai_calls']:,} calls, {metrics['rate_limit_errors']:,} 429s, "
+        f"{metrics['total_ai_calls']:,} calls{fallbacks}, {metrics['rate_limit_errors']:,} 429s, "
         f"{document['cache_stats']['hit_rate']:.0%} from the cache, {_word_cost(document['usd'])}."
     )
+
+
+def _show_errors(failed: list[dict[str, Any]]) -> None:
+    """What went wrong, once for all pages that failed alike."""
+    pages: dict[str, list[str]] = {}
+    for detail in failed:
+        pages.setdefault(detail["reason"], []).append(detail["page_id"])
+    for reason, ids in list(pages.items())[:_SHOWN_PAGES]:
+        say(f"Error: page {ids[0]}{f' and {len(ids) - 1:,} more' if ids[1:] else ''}: {reason}")
+    if len(pages) > _SHOWN_PAGES:
+        say("... and more errors: see the file.")
 
 
 def _word_cost(usd: float | None) -> str:

@@ -19,7 +19,9 @@ stand for the host's own.
 **1. Install, and set the five variables.** `pip install tagspace-lab`, then `TAG_SPACE_AI_CONCURRENCY=3`,
 `TAG_SPACE_MAX_AI_CONCURRENCY=10`, `TAG_SPACE_BATCH_SIZE=5`, `TAG_SPACE_CACHE_ENABLED=true`, `TAG_SPACE_CACHE_SIZE=1000`
 (the defaults) in the environment of the process, or a profile that `tagspace-lab tune` wrote. They are read at the
-first call, and again when one of them changes. Check: the settings are what you set.
+first call, and again when one of them changes. With `TAG_SPACE_LOG_DIR=logs` two rotating files are written there:
+`ai_router.log` (refusals, waits, fallbacks) and `app.log` (the rest, a summary of each run among it), which
+`tagspace-lab monitor --log logs` watches. Check: the settings are what you set.
 
 >>> from tagspace_lab.integration import get_batch_processor, get_concurrency_manager
 >>> manager = get_concurrency_manager()

@@ -17,7 +17,7 @@ __all__ = ["read_answer"]
 _ID_NAMES = ("id", "page_id", "pageId", "page")
 _LABEL_NAMES = ("labels", "tags", "keywords", "topics", "categories", "label", "tag")
 _START = re.compile(r"[\[{]")
-_MOST_STARTS = 20
+_MOST_STARTS = 60
 _LINE = r"^[\s*\-#\"'`]*+(?:page[\s_]*+)?(?:id[\s:=]*+)?[\"'`\[]*+%s[\"'`\]]*+\s*+[:=\-–—>]++\s*+(.+)$"
 _PREFIX = re.compile(r"^\W*(?:labels?|tags?|keywords?|topics?)\b[^:\n]{0,40}:", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
@@ -31,10 +31,13 @@ def read_answer(answer: Any, page_ids: tuple[str, ...]) -> str:
         entries = list(_entries(answer, page_ids))
         return _dump(entries) if entries else str(answer)
     text = answer[:_MOST_CHARS]
+    entries: list[tuple[str, list[str]]] = []
     for document in _documents(text):
-        if entries := list(_entries(document, page_ids)):
-            return _dump(entries)
-    entries = list(_lines(text, page_ids))
+        known = {page_id for page_id, _ in entries}
+        entries += [entry for entry in _entries(document, page_ids) if entry[0] not in known]
+        if known.union(page_id for page_id, _ in entries).issuperset(page_ids):
+            break
+    entries = entries or list(_lines(text, page_ids))
     return _dump(entries) if entries else text
 
 
@@ -72,13 +75,19 @@ def _entries(document: Any, page_ids: tuple[str, ...]) -> Iterator[tuple[str, li
             for page_id in page_ids:
                 if (labels := _labels(keys.get(page_id))) is not None:
                     yield page_id, labels
-        elif _page_id(document) is not None or any(name in document for name in _LABEL_NAMES):
-            yield from _entry(document, page_ids)
+        elif found := list(_entry(document, page_ids)):
+            yield from found
         else:
-            for value in document.values():
-                if isinstance(value, list | dict) and (found := list(_entries(value, page_ids))):
+            for name, value in keys.items():
+                if _is_wrapped(name, value) and (found := list(_entries(value, page_ids))):
                     yield from found
                     return
+
+
+def _is_wrapped(name: str, value: Any) -> bool:
+    """Whether pages may stand under this name; a bare list under another page's id is that page's."""
+    is_bare = isinstance(value, list) and not any(isinstance(entry, dict) for entry in value)
+    return isinstance(value, list | dict) and not (is_bare and any(char.isdigit() for char in name))
 
 
 def _entry(entry: dict[str, Any], page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
@@ -121,7 +130,7 @@ def _of_single(labels: list[Any], page_ids: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _lines(text: str, page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Lines such as `1001: howto, network`; for a single page a bare list of words, on one line or on several."""
+    """Lines such as `1001: howto, network`; for a single page a bare list, on one line or on several."""
     for page_id in page_ids:
         form = re.compile(_LINE % re.escape(page_id), re.IGNORECASE)
         for line in text.splitlines():
@@ -129,8 +138,14 @@ def _lines(text: str, page_ids: tuple[str, ...]) -> Iterator[tuple[str, list[str
                 yield page_id, labels
                 break
         else:
-            if len(page_ids) == 1 and (labels := _words(text)):
+            if len(page_ids) == 1 and (labels := _bare(text)):
                 yield page_id, labels
+
+
+def _bare(text: str) -> list[str]:
+    """The labels of an answer that is nothing but a list. A word alone is none: it may be "Sorry", or "null"."""
+    labels = _words(text)
+    return labels if len(labels) > 1 or _PREFIX.match(text) or _BULLET.match(text) else []
 
 
 def _words(text: str) -> list[str]:

@@ -1,17 +1,21 @@
 """The process's calls at its providers, under one throttle: `get_concurrency_manager()`.
 
 The limiter learns for as long as the process lives; the queue in front of it belongs to an event loop, so there is one
-a loop. A loop may be closed at any time, and the next one may have another clock.
+a loop. A loop may be closed at any time, and the next one may have another clock. Loops that run at once, in threads of
+their own, keep to one limit together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -34,31 +38,39 @@ PRIMARY, FALLBACK = "primary", "fallback"
 _UNKNOWN = Cost(1, 1)
 _CLOCK_JITTER_S = 1.0
 """By less than this the clocks of two loops may differ that are meant to be the same."""
+_TURN_S = 0.005
+"""How long a loop holds back for another one, whose call has waited longer."""
+_LOOK_AGAIN_S = 0.5
+"""When a loop that waits for others' calls looks whether these still run."""
 _TOLD = Reply(Outcome.RATE_LIMITED, 429, rate_limit=RateLimit(cause="concurrency"))
 
 T = TypeVar("T")
 
 
 class _Lane:
-    """One provider of the process: its limiter, and a throttle for each event loop that uses it."""
+    """One provider of the process: its limiter, and a queue for each event loop that uses it.
+
+    `lock` is held by whoever starts or ends a call, and never across an await.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._latest_s = 0.0
+        self.lock = threading.RLock()
         self._renew()
 
     def _renew(self) -> None:
         self.limiter = make_limiter(self._settings, random.Random(time.time_ns()))  # noqa: S311 - jitter
-        self._throttles: WeakKeyDictionary[asyncio.AbstractEventLoop, Throttle] = WeakKeyDictionary()
+        self.queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
 
-    def throttle(self) -> Throttle:
-        """The queue of the running loop."""
-        loop = asyncio.get_running_loop()
-        self.now_s()
-        throttle = self._throttles.get(loop)
-        if throttle is None:
-            throttle = self._throttles[loop] = Throttle(self.limiter)
-        return throttle
+    def queue(self) -> _Queue:
+        """That of the running loop."""
+        with self.lock:
+            self.now_s()
+            loop = asyncio.get_running_loop()
+            if loop not in self.queues:
+                self.queues[loop] = _Queue(self)
+            return self.queues[loop]
 
     def now_s(self) -> float:
         """The time by which the limiter learns; what it learned is forgotten where that went back."""
@@ -66,10 +78,72 @@ class _Lane:
             now_s = asyncio.get_running_loop().time()
         except RuntimeError:
             now_s = time.monotonic()  # the clock of every ordinary loop
-        if now_s < self._latest_s - _CLOCK_JITTER_S:
-            self._renew()
-        self._latest_s = now_s
+        with self.lock:
+            if now_s < self._latest_s - _CLOCK_JITTER_S:
+                self._renew()
+            self._latest_s = now_s
         return now_s
+
+    def learn(self, reply: Reply) -> None:
+        """Take in what became of a call that nobody asked a slot for."""
+        with self.lock:
+            now_s = self.now_s()
+            start = Start(now_s, _UNKNOWN, max(1, int(self.limiter.window)))
+            self.limiter.on_start(start)
+            self.limiter.on_end(now_s, start, reply)
+
+
+class _Queue(Throttle):
+    """The throttle of one loop, beside those of others: what these have in flight counts, and who waits longest starts.
+
+    Calls of a loop that does not run now are as good as ended.
+    """
+
+    def __init__(self, lane: _Lane) -> None:
+        super().__init__(lane.limiter)
+        self._lane = lane
+        self._is_holding_back = False
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight + sum(other._in_flight for _, other in self._others())
+
+    def release(self, slot: Slot, reply: Reply | None) -> None:
+        with self._lane.lock:
+            super().release(slot, reply)
+            self._wake_others()
+
+    def _admit(self) -> None:
+        with self._lane.lock:
+            if self._is_holding_back:
+                return
+            if self._queue and self._wake_others(before_s=self._queue[0].since_s):
+                self._is_holding_back = True
+                asyncio.get_running_loop().call_later(_TURN_S, self._take_turn)
+            else:
+                self._start_what_may()
+
+    def _take_turn(self) -> None:
+        self._is_holding_back = False
+        with self._lane.lock:
+            self._start_what_may()
+
+    def _start_what_may(self) -> None:
+        super()._admit()
+        if self._queue and self._timer is None and not self._in_flight:  # none of ours will wake us
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._admit)
+
+    def _wake_others(self, before_s: float = math.inf) -> bool:
+        """Let other loops look at their queues whose first call came before; whether there are any."""
+        woken = [(loop, other) for loop, other in self._others() if other._queue and other._queue[0].since_s < before_s]
+        for loop, other in woken:
+            with suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(other._admit)
+        return bool(woken)
+
+    def _others(self) -> list[tuple[asyncio.AbstractEventLoop, _Queue]]:
+        queues = list(self._lane.queues.items()) if len(self._lane.queues) > 1 else []
+        return [(loop, other) for loop, other in queues if other is not self and loop.is_running()]
 
 
 class ConcurrencyManager:
@@ -123,10 +197,7 @@ class ConcurrencyManager:
 
     def record_rate_limit_error(self) -> None:
         """The host was refused outside of :meth:`call_with_limit`: one call fewer at once, and never less than one."""
-        lane = self._lanes[PRIMARY]
-        start = Start(lane.now_s(), _UNKNOWN, self.current_concurrency)
-        lane.limiter.on_start(start)
-        lane.limiter.on_end(start.at_s, start, _TOLD)
+        self._lanes[PRIMARY].learn(_TOLD)
         self.count(rate_limit_errors=1)
 
     def record_retry(self) -> None:
@@ -145,10 +216,11 @@ class ConcurrencyManager:
     def count(self, **more: int) -> None:
         """Add to the counters of :attr:`metrics`."""
         run = RUN.get()
-        for name, number in more.items():
-            self.metrics[name] += number
-            if run is not None:
-                run[name] += number
+        with self._lanes[PRIMARY].lock:
+            for name, number in more.items():
+                self.metrics[name] += number
+                if run is not None:
+                    run[name] += number
         self._refresh()
 
     def count_attempt(self, attempt: Attempt) -> None:
@@ -163,7 +235,7 @@ class ConcurrencyManager:
 
     def run_throttle(self, lane: str) -> Throttle:
         """A run's way into the queue of the running loop."""
-        return RunThrottle(self._lanes[lane].throttle(), self.calls)
+        return RunThrottle(self._lanes[lane].queue(), self.calls)
 
     def at_s(self) -> float:
         """Seconds since this was made."""
@@ -186,7 +258,7 @@ class ConcurrencyManager:
         if HAS_SLOT.get():
             self.count(fallback_switches=lane == FALLBACK)
             return await _begin(awaitable)
-        throttle = self._lanes[lane].throttle()
+        throttle = self._lanes[lane].queue()
         try:
             slot = await throttle.acquire(cost, number)
         except BaseException:

@@ -104,19 +104,19 @@ class AgentModel:
 
 @dataclass
 class HostPages:
-    """The pages with the given ids as a listing, eight at a time, each once; `failed` says which could not be read.
+    """The pages with the given ids as a listing, eight at a time, each once.
 
-    `ids` has the host's own ids by the text of each, in the order given.
+    `on_failed` is told the id of each that could not be read, and why. `ids` has the host's own ids by the text of
+    each, in the order given.
     """
 
     confluence: HostConfluence
     page_ids: Iterable[Any]
     timeout_s: float
     rng: random.Random
+    on_failed: Callable[[str, str], None]
     ids: dict[str, Any] = field(init=False)
     titles: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    on_failed: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         if isinstance(self.page_ids, str | bytes):
@@ -147,15 +147,14 @@ class HostPages:
             except Exception as error:  # whatever a host's client raises
                 reply = read_failure(error)
                 if reply.outcome is not Outcome.RATE_LIMITED or attempt == _MOST_FETCHES:
-                    self.failed[name] = f"get_page: {reply.message}"
-                    break
+                    self.on_failed(name, f"get_page: {reply.message}")
+                    return None
             else:
                 self.titles[name] = page.title
                 return page
             asked_s = reply.rate_limit.retry_after_s or 0.0
             await asyncio.sleep(max(asked_s, backoff_s(attempt, self.rng)))
-        self.on_failed()
-        return None
+        raise AssertionError("no attempt was the last one")
 
 
 def _read_page(name: str, found: Any) -> Page:

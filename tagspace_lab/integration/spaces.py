@@ -124,13 +124,7 @@ class SpaceRun:
         self._rules = LabelRules(tuple(vocabulary), state.settings.max_labels)
         self._deliver = deliver
         self._rng = random.Random(time.time_ns())  # noqa: S311 - jitter
-        self.pages = HostPages(
-            confluence,
-            page_ids,
-            state.settings.request_timeout_s,
-            self._rng,
-            on_failed=lambda: self._report(is_error=True),
-        )
+        self.pages = HostPages(confluence, page_ids, state.settings.request_timeout_s, self._rng, self._on_unread)
         self.result = RunResult("")
         self._on_progress: OnProgress | None = None
         self._processed = self.errors = 0
@@ -161,8 +155,6 @@ class SpaceRun:
     def taggings(self) -> list[Tagging]:
         """How each page ended, in the order in which they were asked for."""
         ends = {tagging.page_id: tagging for tagging in self.result.results}
-        for page_id, reason in self.pages.failed.items():
-            ends[page_id] = Tagging(page_id, Status.ERROR, reason=reason)
         missed = "the run was stopped"
         return [ends.get(page_id) or Tagging(page_id, Status.STOPPED, reason=missed) for page_id in self.pages.ids]
 
@@ -240,6 +232,11 @@ class SpaceRun:
     def _record(self, attempt: Attempt) -> None:
         self.result.attempts.append(attempt)
         self._state.manager.count_attempt(attempt)
+
+    def _on_unread(self, page_id: str, reason: str) -> None:
+        """A page that the pipeline never gets to see."""
+        self.result.results.append(Tagging(page_id, Status.ERROR, reason=reason))
+        self._report(is_error=True)
 
     def _on_page(self) -> None:
         status = self.result.results[-1].status

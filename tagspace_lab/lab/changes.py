@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tagspace_lab.errors import InputError
 from tagspace_lab.lab.files import check_writable, replacing
 
 __all__ = ["check_changes_path", "write_changes"]
@@ -17,7 +18,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_changes_path(path: Path, *, force: bool = False) -> None:
-    """InputError where :func:`write_changes` could not write later."""
+    """InputError where :func:`write_changes` could not write later, or would write what the name does not say."""
+    if path.suffix not in ("", ".csv", ".json"):
+        raise InputError(f"{path} is neither .csv nor .json; name one that is")
     check_writable(path, force=force)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,11 +34,14 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def replacing(path: Path, error: type[InputError] = InputError) -> Iterator[IO[bytes]]:
+def replacing(
+    path: Path, error: type[InputError] = InputError, *, like: os.stat_result | None = None
+) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` in one step when the block ends well, and is removed when it does not.
 
-    Folders on the way are made, and a link is followed to its target. Raises `error` where that, or the
-    writing, is refused, and InputError where `path` is no regular file.
+    Folders on the way are made, and a link is followed to its target. The file has the owner and the mode of `like`,
+    or those of a new file. Raises `error` where that, or the writing, is refused, and InputError where `path` is no
+    regular file.
     """
     _require_regular(path)
     try:
@@ -50,7 +54,9 @@ def replacing(path: Path, error: type[InputError] = InputError) -> Iterator[IO[b
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            draft.chmod(0o666 & ~_umask())
+            if like is not None:
+                os.chown(draft, like.st_uid, like.st_gid)
+            draft.chmod(stat.S_IMODE(like.st_mode) if like is not None else 0o666 & ~_umask())
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)

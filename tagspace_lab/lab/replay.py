@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tagspace_lab.clients.stores import MemoryStore
+from tagspace_lab.clients.stores import MemoryStore, Store
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.facts import scenario_facts
 from tagspace_lab.lab.profiles import read_profile
@@ -17,7 +17,7 @@ from tagspace_lab.lab.yardstick import bound_run, micro_f1
 from tagspace_lab.pipeline.pipeline import RunResult
 from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.policy.prompts import LabelRules
-from tagspace_lab.records import Attempt, Outcome, Space
+from tagspace_lab.records import Attempt, Outcome, Space, Status, Tagging
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.scenario import Scenario, load_scenario
 
@@ -93,9 +93,14 @@ def replay(
     )
 
 
-def measure(space: Space, scenario: Scenario, settings: Settings, *, runs: int = 2, seed: int = 0) -> list[RunSummary]:
-    """The numbers of a replay alone, without tables: what studies and sweeps call thousands of times."""
-    return [summary for summary, _ in _passes(World(space, scenario, seed), settings, runs)]
+def measure(
+    space: Space, scenario: Scenario, settings: Settings, *, runs: int = 2, seed: int = 0, first_day: int = 0
+) -> list[RunSummary]:
+    """The numbers of a replay alone, without tables: what studies and sweeps call thousands of times.
+
+    Run 1 finds the cache cold, on the space's `first_day`, and the later ones find it warm, a day of edits on each.
+    """
+    return [summary for summary, _ in _passes(World(space, scenario, seed), settings, runs, first_day=first_day)]
 
 
 def baseline_settings(settings: Settings) -> Settings:
@@ -131,6 +136,7 @@ def _passes(
     settings: Settings,
     runs: int,
     *,
+    first_day: int = 0,
     wall_clock: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     on_attempt: Callable[[Attempt], None] | None = None,
@@ -139,11 +145,13 @@ def _passes(
 ) -> Iterator[tuple[RunSummary, RunResult]]:
     store = MemoryStore(settings.cache_size)
     rules = LabelRules(world.space.vocabulary, settings.max_labels)
-    for day in range(runs):
+    was_filled = False
+    for number in range(runs):
         epochs_s: list[float] = []
+        _require_cache_state(store, is_warm=was_filled)
         result = world.run(
             settings,
-            day=day,
+            day=first_day + number,
             store=store,
             wall_clock=wall_clock,
             read_text=_TEXTS.read,
@@ -153,8 +161,20 @@ def _passes(
             on_epoch=epochs_s.append,
             trace=trace,
         )
+        was_filled = was_filled or (settings.cache_enabled and any(_is_kept(tagging) for tagging in result.results))
         bounds = bound_run(result, world.scenario, settings, rules, epochs_s[0])
-        yield summarise_run(day + 1, result, bounds, micro_f1(result, world.space)), result
+        yield summarise_run(number + 1, result, bounds, micro_f1(result, world.space)), result
+
+
+def _is_kept(tagging: Tagging) -> bool:
+    return tagging.status is Status.TAGGED
+
+
+def _require_cache_state(store: Store, *, is_warm: bool) -> None:
+    """A run that is declared cold finds no entry, one that is declared warm finds some: else its numbers would lie."""
+    if bool(len(store)) is not is_warm:
+        declared, found = "warm" if is_warm else "cold", len(store)
+        raise RuntimeError(f"A run was declared to find its cache {declared}, and found {found} entries.")
 
 
 def _notes(space: Space, runs: int, results: list[RunResult]) -> Iterator[str]:

@@ -56,11 +56,12 @@ def sweep(
     tasks = [Task(point, seed + offset) for point in points for offset in range(seeds)]
     names = _columns(grid)
     with Workers(space, scenario, jobs) as workers:
+        (place,) = workers.places
         replays = tqdm(
             workers.measure(tasks, runs),
             total=len(tasks),
             unit="replay",
-            desc=f"{workers.space.name} on {workers.scenario.name}",
+            desc=f"{place.space.name} on {place.scenario.name}",
             disable=not progress,
         )
         rows = [row for task, replay in zip(tasks, replays, strict=True) for row in _rows(names, task, replay)]

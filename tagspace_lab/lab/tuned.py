@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tagspace_lab.lab.cards import render_card
+from tagspace_lab.lab.exhaustive import Regret
 from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
 from tagspace_lab.lab.profiles import Provenance, with_rates, write_profile
+from tagspace_lab.lab.search import Trial
 from tagspace_lab.lab.verify import Verification
 from tagspace_lab.records import Rates
 from tagspace_lab.settings import Settings
@@ -22,31 +24,66 @@ from tagspace_lab.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Trial", "Tuned"]
+__all__ = ["SEARCHED", "Front", "Trial", "Tuned"]
 
 SEARCHED = ("ai_concurrency", "max_ai_concurrency", "batch_size", "cache_enabled", "cache_size")
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One trial; `origin` is `today`, `bound` (a guess from the lower bound) or `search`."""
+class Front:
+    """Settings of which none is better in makespan, tokens and 429s at once; `at` is the position of the knee."""
 
-    number: int
-    origin: str
-    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
+    at: int
+
+    @property
+    def knee(self) -> Settings:
+        """The settings that are nearest to the best of everything."""
+        return self.verdicts[self.at].settings
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a point, fastest first: the five settings, makespan_s and tokens (means of a run),
+        rate_limit_share (429s per request), f1_loss, and knee (bool)."""
+        rows = [
+            {name: getattr(verdict.settings, name) for name in SEARCHED}
+            | dict(zip(("makespan_s", "tokens", "rate_limit_share"), verdict.values, strict=True))
+            | {"f1_loss": verdict.f1_loss, "knee": number == self.at}
+            for number, verdict in enumerate(self.verdicts)
+        ]
+        return pd.DataFrame(rows).sort_values("makespan_s", kind="stable", ignore_index=True)
+
+    def overview(self) -> pd.DataFrame:
+        """The same in words, the index `point`."""
+        rows = [
+            {
+                "concurrency": f"{row['ai_concurrency']}-{row['max_ai_concurrency']}",
+                "batch": f"{row['batch_size']}",
+                "cache": f"{row['cache_size']}" if row["cache_enabled"] else "off",
+                "makespan": f"{row['makespan_s']:.1f} s",
+                "tokens": f"{row['tokens']:,.0f}",
+                "429s": f"{row['rate_limit_share']:.2%}",
+                "": "knee" if row["knee"] else "",
+            }
+            for row in self.table.to_dict("records")
+        ]
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="point"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tuned:
     """The result of a study. Every number but those of `trials` was measured on seeds that the study never saw.
 
-    `verification` compares today's settings with the study's best; `study_seeds` are the trials' seeds.
+    `verification` compares today's settings with the study's best; `study_seeds` are the trials' seeds. `front` is
+    there where a Pareto front was sought, `regret` where the whole grid was measured, too.
     """
 
     verification: Verification
     goals: Goals
     study_seeds: tuple[int, ...]
     history: tuple[Trial, ...]
+    front: Front | None = None
+    regret: Regret | None = None
 
     @property
     def improved(self) -> bool:
@@ -74,14 +111,15 @@ class Tuned:
         """One row a trial, indexed by `trial` (0 is today's settings), measured on the study's own seeds.
 
         Columns: origin (str), the five settings searched, objective_s (float64, s with prices), feasible
-        (bool), makespan_s, bound_s, best_bound_s (float64, s, mean of all runs), rate_limit_share (429s per
-        request), tokens and concurrency (mean of a run), hit_rate, f1 (NaN without gold labels), errors
-        (int64, pages), f1_loss (against batch size 1).
+        (bool), partial (bool: given up after some of the seeds), makespan_s, bound_s, best_bound_s (float64, s, mean
+        of all runs), rate_limit_share (429s per request), calls, tokens and concurrency (mean of a run), hit_rate,
+        f1 (NaN without gold labels), errors (int64, pages), f1_loss (against batch size 1).
         """
         rows = [
             {"trial": trial.number, "origin": trial.origin}
             | {name: getattr(trial.verdict.settings, name) for name in SEARCHED}
             | {"objective_s": trial.verdict.objective_s, "feasible": trial.verdict.feasible}
+            | {"partial": trial.verdict.is_partial}
             | asdict(trial.verdict.measured)
             | {"f1_loss": trial.verdict.f1_loss}
             for trial in self.history
@@ -100,13 +138,15 @@ class Tuned:
 
     def verdict(self) -> str:
         """One or two sentences."""
+        told = f" {self._told(self.regret)}" if self.regret else ""
         if self.verification.settings[0] == self.verification.settings[1]:
-            return "Nothing beat today's settings on fresh seeds: they are kept."
-        return self.verification.verdict() + ("" if self.improved else " Today's settings are kept.")
+            return f"Nothing beat today's settings on fresh seeds: they are kept.{told}"
+        return self.verification.verdict() + ("" if self.improved else " Today's settings are kept.") + told
 
     def provenance(self) -> Provenance:
         """The header of the exported profile; its makespans are those of the first run, the notes have the others."""
-        space, scenario, seeds = self.verification.space, self.verification.scenario, self.verification.seeds
+        proof = self.verification
+        space, scenario, seeds = proof.space, proof.scenario, proof.seeds
         (before_s, after_s, bound_s), *reruns = [self._spans(run) for run in range(len(self.verification.before[0]))]
         notes = [
             f"makespan of run {number}, after edits: {before:.1f} s before, {after:.1f} s after, bound {bound:.1f} s"
@@ -123,7 +163,13 @@ class Tuned:
             after_s=after_s,
             bound_s=bound_s,
             verified=True,
-            notes=(*notes, f"medians over the fresh seeds {' '.join(map(str, seeds))}", self.verdict()),
+            notes=(
+                *notes,
+                f"medians over the fresh seeds {' '.join(map(str, seeds))}; run 1 on day {proof.first_day} with a cold "
+                "cache, later ones with a warm cache",
+                f"sought: {self.goals.seek}, over the {self.goals.over} of {len(proof.places)} place(s)",
+                self.verdict(),
+            ),
         )
 
     def export(self, path: str | Path, *, rates: Rates = Rates(), force: bool = False) -> None:  # noqa: B008 - frozen
@@ -142,10 +188,12 @@ class Tuned:
             "improved": self.improved,
             "trials": len(self.history),
             "seeds": list(self.study_seeds),
-            "goals": asdict(self.goals),
+            "goals": self.goals.to_dict(),
             "before": rounded(asdict(self.before)),
             "after": rounded(asdict(self.after)),
             "verification": self.verification.to_dict(),
+            "front": _records(self.front.table) if self.front else None,
+            "regret": self.regret.to_dict() if self.regret else None,
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -158,16 +206,27 @@ class Tuned:
         return f"{self.overview().to_string()}\n{self.verdict()}"
 
     def _repr_html_(self) -> str:
-        proof = self.verification
-        title = f"{proof.space['name']} on {proof.scenario['name']}: {len(self.history)} trials"
+        title = f"{self.verification.title}: {len(self.history)} trials"
         return render_card(title, self.overview(), [self.verdict()])
+
+    @staticmethod
+    def _told(regret: Regret) -> str:
+        cost = f"{regret.share:+.1%} against the best of {regret.points:,} points"
+        return f"The study's best costs {cost} of the grid, on seeds that chose neither."
 
     def _spans(self, run: int) -> tuple[float, float, float]:
         """Median makespans of one run before and after, and the best bound of any settings, in s."""
-        before = [replay[run] for replay in self.verification.before]
-        after = [replay[run] for replay in self.verification.after] if self.improved else before
-        bounds = (median(summary.best_bound_s for summary in side) for side in (before, after))
-        return median(one.makespan_s for one in before), median(one.makespan_s for one in after), min(bounds)
+        before, after = self.verification.sides[:2]
+        sides = (before, after if self.improved else before)
+        bounds = (median(replay[run].best_bound_s for replay in side.replays) for side in sides)
+        spans = [self.verification.makespan_s(side, run) for side in sides]
+        return spans[0], spans[1], min(bounds)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain numbers, rounded."""
+    rows: list[dict[Any, Any]] = frame.to_dict("records")
+    return [rounded(row) for row in rows]
 
 
 _WORDED: dict[str, Callable[[Settings, Measured], str]] = {

@@ -1,6 +1,6 @@
-"""Many replays of one space against one scenario, over several processes.
+"""Many replays of spaces against scenarios, over several processes of this machine or of others.
 
-The space travels once to each process, which remembers the plain texts of its pages from one replay to the next.
+A space travels once to each process, which remembers the plain texts of its pages from one replay to the next.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice, product
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
@@ -19,69 +20,110 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.clusters import open_cluster
 from tagspace_lab.lab.replay import as_space, measure
 from tagspace_lab.lab.report import RunSummary
 from tagspace_lab.records import Space
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.scenario import Scenario, load_scenario
 
-__all__ = ["Task", "Workers", "require_counts"]
+__all__ = ["AnyScenario", "AnySpace", "Place", "Task", "Workers", "require_counts"]
 
-_received: _World | None = None  # in a worker process only: what its tasks replay
+AnySpace = str | Path | Space | list[str] | list[Path] | list[Space]
+AnyScenario = str | Path | Scenario | list[str] | list[Path] | list[Scenario]
+"""One, or a list of them."""
+
+_received: _Places | None = None  # in a worker process only: what its tasks replay
+
+
+class Place(NamedTuple):
+    """Where settings are tried: a space and the scenario that it is replayed against."""
+
+    space: Space
+    scenario: Scenario
 
 
 class Task(NamedTuple):
-    """One replay that is to be made."""
+    """One replay that is to be made: `place` is a position among the workers' places, `first_day` that of run 1."""
 
     settings: Settings
     seed: int
+    place: int = 0
+    first_day: int = 0
 
 
 class Workers:
     """Replays tasks in `jobs` processes, or in this one if `jobs` is 1; a context manager.
 
-    `space` and `scenario` are names, files or the things themselves; InputError where they cannot be
-    read. The processes stay for the next Workers on the same space and scenario, and end by themselves
-    after five idle minutes; after an exception, Ctrl-C included, they are ended at once.
+    `space` and `scenario` are names, files or the things themselves, or lists of these: each space is then
+    replayed against each scenario. InputError where one cannot be read. The processes stay for the next Workers
+    on the same places, and end by themselves after five idle minutes; after an exception, Ctrl-C included, they
+    are ended at once. `scheduler` is the address of a dask scheduler, whose workers then replay instead,
+    whatever `jobs` is.
     """
 
-    def __init__(self, space: str | Path | Space, scenario: str | Path | Scenario, jobs: int = 1) -> None:
+    def __init__(self, space: AnySpace, scenario: AnyScenario, jobs: int = 1, *, scheduler: str | None = None) -> None:
         require_counts(jobs=jobs)
-        self.space = as_space(space)
-        self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-        self._jobs = jobs
-        world = _World(self.space, self.scenario)
-        self._parallel = Parallel(
-            jobs, backend="loky", return_as="generator", batch_size=1, initializer=_receive, initargs=(world,)
-        )
+        spaces = [as_space(each) for each in (space if isinstance(space, list) else [space])]
+        scenarios = [_as_scenario(each) for each in (scenario if isinstance(scenario, list) else [scenario])]
+        self.places = tuple(Place(*pair) for pair in product(spaces, scenarios))
+        if not self.places:
+            raise InputError("no space or no scenario was named; name at least one of each.")
+        self._scheduler, self._jobs = scheduler, jobs
+        self._given = _Places(self.places)
+        self._parallel: Parallel | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._jobs > 1:
+        if self._scheduler is not None:
+            backend = self._open.enter_context(open_cluster(self._scheduler, [self._given]))
+            self._parallel = Parallel(backend=backend, return_as="generator", batch_size=1, pre_dispatch="all")
+        elif self._jobs > 1:
+            self._parallel = Parallel(
+                self._jobs,
+                backend="loky",
+                return_as="generator",
+                batch_size=1,
+                initializer=_receive,
+                initargs=(self._given,),
+            )
             self._parallel.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._jobs > 1:
+        if self._scheduler is None and self._parallel is not None:
             self._parallel.__exit__(kind, error, traceback)
             if error is not None:
                 get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        self._parallel = None
+        self._open.close()
 
     def measure(self, tasks: Sequence[Task], runs: int) -> Iterator[list[RunSummary]]:
         """The summaries of each task's runs, in the order of the tasks, as soon as they are there."""
-        if self._jobs == 1:
-            return (measure(self.space, self.scenario, settings, runs=runs, seed=seed) for settings, seed in tasks)
+        if self._parallel is None:
+            return (_measure_in(self._given, task, runs) for task in tasks)
+        if self._scheduler is not None:
+            remote: Iterator[list[RunSummary]] = self._parallel(
+                delayed(_measure_in)(self._given, task, runs) for task in tasks
+            )
+            return remote
         with _interrupts_deferred():
             replays: Iterator[list[RunSummary]] = self._parallel(delayed(_measure)(task, runs) for task in tasks)
         return replays
 
     def measure_each(
-        self, candidates: Sequence[Settings], seeds: Sequence[int], runs: int
+        self, candidates: Sequence[Settings], seeds: Sequence[int], runs: int, *, first_day: int = 0
     ) -> Iterator[list[list[RunSummary]]]:
-        """For one candidate after the other: the summaries of its runs, seed by seed. All are replayed side by side."""
-        replays = self.measure([Task(settings, seed) for settings in candidates for seed in seeds], runs)
-        return (list(group) for group in zip(*[replays] * len(seeds), strict=True))
+        """For one candidate after the other: the summaries of its runs, seed by seed and there place by place.
+
+        All are replayed side by side.
+        """
+        units = [(seed, place) for seed in seeds for place in range(len(self.places))]
+        tasks = [Task(settings, *unit, first_day) for settings in candidates for unit in units]
+        replays = self.measure(tasks, runs)
+        return (list(islice(replays, len(units))) for _ in candidates)
 
 
 def require_counts(**counts: int) -> None:
@@ -89,6 +131,10 @@ def require_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"{name} is {count}; allowed: an integer from 1.")
+
+
+def _as_scenario(scenario: str | Path | Scenario) -> Scenario:
+    return scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
 
 
 @contextmanager
@@ -106,29 +152,35 @@ def _interrupts_deferred() -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _World:
-    """What a process is given when it starts. joblib keeps the processes for the next one that is equal."""
+class _Places:
+    """What a process is given when it starts. joblib keeps the processes for the next ones that are equal."""
 
-    space: Space
-    scenario: Scenario
+    places: tuple[Place, ...]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _World) and self._hashes == other._hashes
+        return isinstance(other, _Places) and self._hashes == other._hashes
 
     def __hash__(self) -> int:
         return hash(self._hashes)
 
     @property
-    def _hashes(self) -> tuple[str, ...]:
-        return self.space.name, self.space.content_hash, self.scenario.name, self.scenario.content_hash
+    def _hashes(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            (space.name, space.content_hash, scenario.name, scenario.content_hash) for space, scenario in self.places
+        )
 
 
-def _receive(world: _World) -> None:
+def _receive(places: _Places) -> None:
     global _received
-    _received = world
+    _received = places
 
 
 def _measure(task: Task, runs: int) -> list[RunSummary]:
     if _received is None:
         raise RuntimeError(f"Process {os.getpid()} was given no space to replay.")
-    return measure(_received.space, _received.scenario, task.settings, runs=runs, seed=task.seed)
+    return _measure_in(_received, task, runs)
+
+
+def _measure_in(given: _Places, task: Task, runs: int) -> list[RunSummary]:
+    space, scenario = given.places[task.place]
+    return measure(space, scenario, task.settings, runs=runs, seed=task.seed, first_day=task.first_day)

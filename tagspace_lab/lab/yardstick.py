@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from tagspace_lab.pipeline.pipeline import RunResult
-from tagspace_lab.policy.bounds import Bound, Change, Demand, Quota, Supply, lower_bound
+from tagspace_lab.policy.bounds import Bound, Change, Demand, Quota, Supply, lower_bound, useful_concurrency
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.records import Attempt, Outcome, Space, Status
 from tagspace_lab.settings import LARGEST_BATCH, LARGEST_CONCURRENCY, Settings
 from tagspace_lab.twin.scenario import LimitStep, Outage, Provider, Scenario, Tenants
 
-__all__ = ["LEFT_OUT", "Bounds", "bound_calls", "bound_run", "micro_f1"]
+__all__ = ["LEFT_OUT", "Advice", "Bounds", "advise", "bound_calls", "bound_run", "micro_f1"]
 
 LEFT_OUT = (
     "The bounds leave out Confluence's rate limit, events inside fixed and sliding windows, and answers that "
@@ -28,6 +28,14 @@ class Bounds:
 
     own: Bound
     best: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the bound alone says: the batch size, and how many calls at once are of use with it."""
+
+    batch_size: int
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,29 @@ def bound_run(result: RunResult, scenario: Scenario, settings: Settings, rules: 
     others = (lower_bound(_demand(load, size, provider), widest) for size in range(1, LARGEST_BATCH + 1))
     best = min([own, *others], key=lambda bound: bound.seconds)
     return Bounds(_after(first_s, own, listed), _after(first_s, best, listed))
+
+
+def advise(
+    pages: int, input_tokens: float, output_tokens: float, scenario: Scenario, rules: LabelRules, sizes: Sequence[int]
+) -> Advice:
+    """The smallest of the batch `sizes` whose bound is within 1 % of the best, and its useful concurrency.
+
+    `input_tokens` and `output_tokens` are those of `pages` pages that were asked one at a time. Of use is C*, or as
+    many calls as fit all their latencies into the bound, where a burst lets in more than the rate does.
+    """
+    provider = scenario.provider
+    around = _around(provider, rules)
+    load = _Load(pages, max(0.0, input_tokens - around * pages), output_tokens, around)
+    supply = _supply_of(provider, LARGEST_CONCURRENCY, 0.0)
+    demands = {size: _demand(load, size, provider) for size in sizes}
+    bounds_s = {size: lower_bound(demand, supply).seconds for size, demand in demands.items()}
+    batch_size = next(size for size in sizes if bounds_s[size] <= 1.01 * min(bounds_s.values()))
+    demand, calls = demands[batch_size], math.ceil(pages / batch_size)
+    units = {unit: amount / calls for unit, amount in demand.units.items()}
+    steady = useful_concurrency(demand.busy_s / calls, units, supply.quotas)
+    fitting = demand.busy_s / bounds_s[batch_size] if math.isfinite(bounds_s[batch_size]) else 1.0
+    wanted = max(fitting, steady if math.isfinite(steady) else 0.0)
+    return Advice(batch_size, max(1, math.ceil(min(wanted, calls, supply.concurrency))))
 
 
 def bound_calls(answered: Sequence[Attempt], provider: Provider, ceiling: int, epoch_s: float) -> Bound:
@@ -118,7 +149,7 @@ def micro_f1(result: RunResult, space: Space) -> float | None:
 
 def _load(result: RunResult, answered: list[Attempt], provider: Provider, rules: LabelRules) -> _Load:
     pages = sum(tagging.status is Status.TAGGED for tagging in result.results) or sum(a.pages for a in answered)
-    around = (len(rules.system) + 30) / provider.chars_per_token
+    around = _around(provider, rules)
     total = sum(attempt.input_tokens - _free(attempt, provider) for attempt in answered)
     asked = sum(attempt.pages for attempt in answered)
     share = min(1.0, pages / asked)
@@ -128,6 +159,11 @@ def _load(result: RunResult, answered: list[Attempt], provider: Provider, rules:
         page_output=sum(attempt.output_tokens for attempt in answered) * share,
         call_input=0.0 if any(_free(attempt, provider) for attempt in answered) else around,
     )
+
+
+def _around(provider: Provider, rules: LabelRules) -> float:
+    """Input tokens of a call that are not those of its pages."""
+    return (len(rules.system) + 30) / provider.chars_per_token
 
 
 def _free(attempt: Attempt, provider: Provider) -> int:

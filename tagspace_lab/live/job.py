@@ -87,8 +87,8 @@ class Counters:
 class TagResult:
     """What became of a task.
 
-    `ends` has every page of it once, but for those that a stop left undone; those that an earlier process ended are
-    among them.
+    `ends` has every page of it once, in the order of the listing, but for those that a stop left undone; those that an
+    earlier process ended are among them.
     """
 
     task_id: str
@@ -99,6 +99,8 @@ class TagResult:
     ends: list[PageEnd] = field(default_factory=list, repr=False)
     total: int = 0
     skipped_by_whitelist: int = 0
+    absent_pages: tuple[str, ...] = ()
+    """Ids of the whitelist that the space does not list; empty where its listing broke off."""
     resumed_pages: int = 0
     usd: float | None = 0.0
     """What the calls of this process cost; None where a price is not known."""
@@ -123,6 +125,7 @@ class TagResult:
             "settings": self.settings.to_variables(),
             "makespan_s": self.run.makespan_s,
             "broke_off": self.run.broke_off,
+            "absent_pages": list(self.absent_pages),
             "resumed_pages": self.resumed_pages,
             "usd": self.usd,
             "cache_stats": asdict(stats) | {"hit_rate": stats.hit_rate},
@@ -162,7 +165,8 @@ class TagJob:
         self._settings = settings
         self._on_progress = on_progress
         self._check_stop = check_stop
-        self._pages: dict[str, Page] = {}  # of this run, without their bodies
+        self._listed: dict[str, int] = {}  # pages of this task by their place in the listing
+        self._pages: dict[str, Page] = {}  # those to be tagged in this run, without their bodies
         self._skipped: set[str] = set()
         self._resumed: set[str] = set()
         self._result = TagResult(task_id, request, settings, RunResult(task_id))
@@ -213,8 +217,11 @@ class TagJob:
             raise
         result = self._result
         result.state = self._state()
-        result.total = self._known + len(self._skipped)
+        result.ends.sort(key=lambda end: self._listed[end.page_id])
+        result.total = len(self._listed) + len(self._skipped)
         result.skipped_by_whitelist, result.resumed_pages = len(self._skipped), len(self._resumed)
+        if not result.run.broke_off:
+            result.absent_pages = tuple(sorted((self._request.pages or frozenset()) - self._listed.keys()))
         result.usd = self.counters.usd
         numbers = result.to_dict()
         del numbers["details"]  # the journal has them page by page
@@ -227,15 +234,11 @@ class TagJob:
             yield [page for page in pages if self._is_to_be_tagged(page)]
             self._tell_counters(at_once=True)
 
-    @property
-    def _known(self) -> int:
-        """Pages of this task, as far as the space is listed."""
-        return len(self._pages) + len(self._resumed)
-
     def _is_to_be_tagged(self, page: Page) -> bool:
         if self._request.pages is not None and page.id not in self._request.pages:
             self._skipped.add(page.id)
             return False
+        self._listed.setdefault(page.id, len(self._listed))
         if page.id in self._resumed:
             return False
         before = self._before.get(page.id)
@@ -269,14 +272,14 @@ class TagJob:
         self.counters.on_page(end)
         self._tell_counters()
         if self._on_progress is not None:
-            self._on_progress(len(self._result.ends), self._known)
+            self._on_progress(len(self._result.ends), len(self._listed))
 
     def _tell_counters(self, *, at_once: bool = False) -> None:
         """Into the journal, for those who watch; not more often than they would look."""
         now_s = asyncio.get_running_loop().time()
         if at_once or now_s >= self._told_s + _TOLD_EVERY_S:
             self._told_s = now_s
-            self._journal.note(self._task_id, total=self._known, counters=asdict(self.counters))
+            self._journal.note(self._task_id, total=len(self._listed), counters=asdict(self.counters))
 
     def _begin_trace(self, trace: TraceWriter) -> None:
         services = self._services

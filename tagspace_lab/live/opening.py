@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from tagspace_lab.clients.confluence import Confluence, Credentials, connect
+from tagspace_lab.clients.confluence import Confluence, Credentials, connect, find_kind, find_site
 from tagspace_lab.clients.http import open_http
 from tagspace_lab.clients.models import AnthropicModel, Model, OpenAIModel
 from tagspace_lab.clients.models.local import LocalTagger
@@ -25,7 +25,7 @@ from tagspace_lab.policy.prices import Price
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.settings import Settings
 
-__all__ = ["open_confluence", "open_journal", "open_model", "open_services"]
+__all__ = ["open_confluence", "open_journal", "open_model", "open_services", "site_of"]
 
 _NEEDS_KEY = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 
@@ -58,7 +58,7 @@ async def open_services(
                 journal=journal,
                 rng=rng,
                 wall_clock=wall_clock,
-                site=httpx.URL(connections.confluence_url).host,
+                site=site_of(connections),
                 prices=_find_prices(names, connections),
             )
     finally:
@@ -91,17 +91,24 @@ def open_confluence(
     return connect(
         http,
         connections.confluence_url,
-        auth=Credentials(
-            connections.confluence_username,
-            connections.confluence_api_token.get_secret_value(),
-            connections.confluence_personal_token.get_secret_value(),
-        ),
+        auth=_credentials(connections),
         kind=connections.confluence_kind,
         rng=rng,
         wall_clock=wall_clock,
         give_up_s=give_up_s,
         with_labels=with_labels,
     )
+
+
+def site_of(connections: Connections) -> str:
+    """The wiki's name in journal and cache: its address without the scheme, however it was written; empty for none.
+
+    Not the host alone: one may have a wiki in each of several context paths, and spaces of one key in all of them.
+    """
+    if not connections.confluence_url:
+        return ""
+    kind = find_kind(connections.confluence_url, connections.confluence_kind, _credentials(connections))
+    return find_site(connections.confluence_url, kind).partition("://")[2]
 
 
 def open_model(
@@ -123,6 +130,14 @@ def open_model(
         variable = f"{name.provider.upper()}_API_KEY"
         raise SettingsError(f"{variable} is not set, which {name} needs; set it, or use TAG_SPACE_MODEL=local")
     return client(http, base_url, name.name, key.get_secret_value(), settings.request_timeout_s, wall_clock)
+
+
+def _credentials(connections: Connections) -> Credentials:
+    return Credentials(
+        connections.confluence_username,
+        connections.confluence_api_token.get_secret_value(),
+        connections.confluence_personal_token.get_secret_value(),
+    )
 
 
 def _find_prices(names: list[ModelName], connections: Connections) -> dict[str, Price | None]:

@@ -6,12 +6,10 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import httpx
-
 from tagspace_lab.errors import JournalError
 from tagspace_lab.live.connections import Connections
 from tagspace_lab.live.job import TagJob, TagResult
-from tagspace_lab.live.opening import open_services
+from tagspace_lab.live.opening import open_services, site_of
 from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 from tagspace_lab.pipeline.traces import TraceWriter
@@ -19,11 +17,6 @@ from tagspace_lab.records import Attempt
 from tagspace_lab.settings import Settings
 
 __all__ = ["name_task", "resume_task", "run_task", "site_of", "start_task"]
-
-
-def site_of(connections: Connections) -> str:
-    """The wiki's name in journal and cache: the host of its address, empty where none is told."""
-    return httpx.URL(connections.confluence_url).host
 
 
 def name_task(space: str, now_s: float, token: str) -> str:

@@ -13,7 +13,7 @@ from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.records import Status
 from tagspace_lab.settings import Settings
 
-__all__ = ["MODES", "Mode", "Request", "read_names", "result_dict"]
+__all__ = ["MODES", "Mode", "Request", "read_labels", "read_names", "result_dict"]
 
 Mode = Literal["add", "suggest"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -76,6 +76,20 @@ def read_names(path: Path) -> tuple[str, ...]:
     if not names:
         raise InputError(f"{path} names nothing; write one name a line, or leave the option out")
     return names
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The vocabulary in a file. InputError as in :func:`read_names`, and where Confluence would take no such label."""
+    labels = read_names(path)
+    rules = LabelRules(labels, 1)
+    useless = [label for label in labels if not rules.clean([label])]
+    if useless:
+        shown = ", ".join(repr(label[:40]) for label in useless[:5])
+        raise InputError(
+            f"{path}: {shown} cannot be a label in Confluence, which takes 255 characters at most, and no : ; . , ? & "
+            "[ ] ( ) # ^ * @ ! or quotes; write other names, or leave them out"
+        )
+    return labels
 
 
 def result_dict(

@@ -28,10 +28,10 @@ from tagspace_lab.lab.profiles import read_profile
 from tagspace_lab.lab.replay import replay
 from tagspace_lab.lab.report import Report
 from tagspace_lab.live.connections import Connections, ModelName, load_connections
+from tagspace_lab.live.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
 from tagspace_lab.live.opening import open_confluence, open_model
-from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
+from tagspace_lab.live.redaction import find_secrets, redactor
 from tagspace_lab.operations.rehearsal import Pass, rehearse_live, rehearse_simulated
-from tagspace_lab.operations.secrets import find_secrets, redactor
 from tagspace_lab.policy.prompts import LabelRules, build_prompt
 from tagspace_lab.records import Batch, Outcome, Reply, Text
 from tagspace_lab.settings import Settings, load_settings, read_env_file
@@ -269,7 +269,7 @@ def _concurrency(check: Check) -> str:
 
 
 def _drop_in_names(check: Check) -> str:
-    from tagspace_lab.integration import get_ai_cache, get_batch_processor, get_concurrency_manager
+    from tagspace_lab.integration import get_ai_cache, get_batch_processor, get_concurrency_manager, reset
 
     async def answer() -> str:
         return "answer"
@@ -280,6 +280,7 @@ def _drop_in_names(check: Check) -> str:
     manager = get_concurrency_manager()
     told = asyncio.run(_bounded(manager.call_with_limit(answer()), check.live_s))
     stats, metrics = get_ai_cache().get_stats(), manager.get_metrics()
+    reset()  # what is tried later is no news for the log of a host
     wrong = [
         *(name for name in ("hits", "misses", "hit_rate", "size") if name not in stats),
         *(name for name in ("total_ai_calls", "rate_limit_errors", "fallback_switches") if name not in metrics),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from tagspace_lab.live.connections import Connections
+from tagspace_lab.live.logs import configure_logs
+from tagspace_lab.live.redaction import find_secrets
 from tagspace_lab.operations.alerts import Alarm, open_alarm, read_alerts
-from tagspace_lab.operations.logs import configure_logs
-from tagspace_lab.operations.secrets import find_secrets
 
 __all__ = ["on_duty", "secrets_of"]
 

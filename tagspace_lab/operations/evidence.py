@@ -27,6 +27,8 @@ _LIVE = "a live run"
 _FULL = 0.8
 """Of the allowed calls in flight: slots that are as full on average are what binds."""
 _UNKNOWN = "not recorded"
+_MANY_REFUSED = 0.2
+"""Of the requests: calls that stay away after a refusal leave slots free, and it is not pages that are waited for."""
 _WAITED_S = 0.05
 """A shorter wait for a slot held nobody up."""
 
@@ -267,9 +269,12 @@ def _find_limit(attempts: Sequence[Attempt], settings: Settings) -> str:
         return "longest call"
     held = Counter(_find_hold(attempt, settings) for attempt in attempts)
     hold = held.most_common(1)[0][0]
+    refused = sum(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts)
+    if hold == "pace" or (hold == "listing of the pages" and refused >= _MANY_REFUSED * len(attempts)):
+        return _find_rate(attempts)
     if hold == "listing of the pages" and calls < 2 * settings.max_ai_concurrency:
         return "longest call"  # so few calls never filled the slots
-    return _find_rate(attempts) if hold == "pace" else hold
+    return hold
 
 
 def _find_hold(attempt: Attempt, settings: Settings) -> str:

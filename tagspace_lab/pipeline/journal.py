@@ -204,13 +204,10 @@ class Journal:
         """The latest tasks, the newest first."""
         return list(self._tasks("order by started_s desc, id desc limit ?", (most,)))
 
-    def resumable(self, space: str, site: str) -> Task | None:
-        """The latest task on that space, if it ended before it was done or its process is gone."""
-        newest = next(
-            self._tasks("where space = ? and site = ? order by started_s desc, id desc limit 1", (space, site)), None
-        )
-        is_open = newest is not None and newest.state not in (TaskState.DONE, TaskState.RUNNING, TaskState.QUEUED)
-        return newest if is_open else None
+    def latest(self, space: str, site: str) -> Task | None:
+        """The latest task on that space; None where there was none."""
+        order = "where space = ? and site = ? order by started_s desc, id desc limit 1"
+        return next(self._tasks(order, (space, site)), None)
 
     def _tasks(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Task]:
         columns = "id, space, site, state, started_s, ended_s, total, request, counters, result"
@@ -251,7 +248,8 @@ class Journal:
             yield
         except sqlite3.Error as error:
             raise JournalError(
-                f"the journal {self._path} cannot be used: {error}; free the disk, or name another state folder"
+                f"the journal {self._path} cannot be used: {error}; free the disk, move a broken file away, or name "
+                "another state folder"
             ) from error
 
     def _hold(self, task_id: str) -> None:

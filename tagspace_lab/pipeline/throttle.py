@@ -77,10 +77,10 @@ class Throttle:
         By the limiter's gate and pace, and by the slots: those in front of it leave them one after the other.
         """
         now_s, limiter, ahead = asyncio.get_running_loop().time(), self.limiter, len(self._queue)
-        ready_s = limiter.ready_at(now_s, self._in_flight, cost)
+        ready_s = limiter.ready_at(now_s, self.in_flight, cost)
         opens_s = max(now_s, limiter.cooling_until_s, ready_s if math.isfinite(ready_s) else 0.0)
         slots = max(1, int(limiter.window))
-        freed_s = max(0, self._in_flight + ahead + 1 - slots) * self._call_s / slots
+        freed_s = max(0, self.in_flight + ahead + 1 - slots) * self._call_s / slots
         return max(opens_s + ahead / limiter.pace_per_s, now_s + freed_s)
 
     async def acquire(self, cost: Cost, turn: int) -> Slot:
@@ -129,7 +129,7 @@ class Throttle:
             if head.slot.done():  # cancelled, and not told yet
                 self._queue.pop(0)
                 continue
-            ready_s = self.limiter.ready_at(now_s, self._in_flight, head.cost)
+            ready_s = self.limiter.ready_at(now_s, self.in_flight, head.cost)
             if ready_s > now_s:
                 if math.isfinite(ready_s):
                     self._timer = asyncio.get_running_loop().call_at(ready_s, self._admit)
@@ -140,7 +140,7 @@ class Throttle:
     def _start(self, waiter: _Waiter, now_s: float) -> None:
         self._in_flight += 1
         window, pace_per_s = self.limiter.window, self.limiter.pace_per_s
-        start = Start(now_s, waiter.cost, self._in_flight)
+        start = Start(now_s, waiter.cost, self.in_flight)
         self.limiter.on_start(start)
         waiter.slot.set_result(Slot(start, now_s - waiter.since_s, window, pace_per_s, self.queued))
 

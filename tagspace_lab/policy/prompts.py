@@ -98,7 +98,12 @@ class LabelRules:
         return _closed_object(pages={"type": "array", "items": page})
 
     def clean(self, labels: Any) -> tuple[str, ...] | None:
-        """The legal ones of `labels`, each once, in order; None if it is no list of strings, or all are illegal."""
+        """The legal ones of `labels`, each once, in order; None if it is no list of strings, or all are illegal.
+
+        One string is a list, too, parted by commas: so some models answer without a schema.
+        """
+        if isinstance(labels, str):
+            labels = [label for label in labels.split(",") if label.strip()]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             return None
         names = dict.fromkeys(_legal_name(label) for label in labels if len(label) <= _LONGEST_LABEL)

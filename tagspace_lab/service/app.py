@@ -231,6 +231,8 @@ def _word(complaint: dict[str, Any]) -> str:
     if complaint["loc"] == ("body",):
         return "the body is no JSON object, or is not sent as Content-Type: application/json"
     place = ".".join(map(str, complaint["loc"][1:]))
+    if complaint["type"] == "json_invalid":
+        return f"the body is no JSON, from character {place} on"
     return f"{ascii(place)[1:-1][:80]}: {complaint['msg']}"
 
 

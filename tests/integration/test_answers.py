@@ -28,6 +28,9 @@ def read(answer: Any, page_ids: tuple[str, ...]) -> Answer:
         {"7": ["a", "b"], "8": {"tags": ["c"]}},
         '{"results": {"7": "a, b", "8": ["c"]}}',
         '{"data": {"pages": [{"pageId": "7", "keywords": ["a", "b"]}, {"pageId": "8", "keywords": ["c"]}]}}',
+        '{"tags": {"7": ["a", "b"], "8": ["c"]}}',
+        '{"page_id": "7", "tags": ["a", "b"]}\n{"page_id": "8", "tags": ["c"]}',
+        'First:\n```json\n{"7": ["a", "b"]}\n```\nand\n```json\n{"8": ["c"], "7": ["d"]}\n```',
         "7: a, b\n8: c",
         "- Page 7: a, b\n- Page 8: c\n",
         '[{"id": "7", "labels": [{"name": "a", "score": 1}, {"name": "b"}]}, {"id": "8", "labels": [{"name": "c"}]}]',
@@ -48,6 +51,7 @@ def test_labels_are_found_id_for_id(answer: Any) -> None:
         "- a\n- b\n",
         "1. a\n2. b",
         ["a", "b"],
+        '{"result": ["a", "b"]}',
         'The labels are ["a", "b"].',
     ],
 )
@@ -62,7 +66,16 @@ def test_answer_that_names_no_page_is_nobody_s_in_a_batch(answer: Any) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["I cannot help with that.", "This page describes how the network was rebuilt, in three long steps.", "", None],
+    [
+        "I cannot help with that.",
+        "This page describes how the network was rebuilt, in three long steps.",
+        "Sorry",
+        "not json",
+        "null",
+        "42",
+        "",
+        None,
+    ],
 )
 def test_prose_gives_no_labels(answer: Any) -> None:
     assert read(answer, ONE).missing == ONE
@@ -75,6 +88,12 @@ def test_empty_list_is_an_answer() -> None:
 
 def test_page_that_was_not_asked_gets_nothing() -> None:
     assert read('{"7": ["a"], "9": ["b"]}', TWO).labels == {"7": ("a",)}
+
+
+def test_single_page_gets_no_other_page_s_labels() -> None:
+    assert read('{"8": ["a"], "page-9": ["b"]}', ONE).missing == ONE
+    assert read("8: a, b\n9: c", ONE).missing == ONE
+    assert read("- a", ONE).labels == read("Tag: a", ONE).labels == read('["a"]', ONE).labels == {"7": ("a",)}
 
 
 def test_long_and_deep_answers_take_no_time() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tagspace_lab.errors import InputError, SettingsError
-from tagspace_lab.lab.verify import STREAMS, Verification, compare, draw_seeds, verify
+from tagspace_lab.lab.goals import Goals
+from tagspace_lab.lab.snapshots import load_space
+from tagspace_lab.lab.verify import Side, Verification, verify
+from tagspace_lab.settings import Settings
 
 
-def verify_small(profile: str, **options: Any) -> Verification:
+def verify_small(profile: str | Settings, **options: Any) -> Verification:
     return verify(profile, "small", "openai-tier1", seeds=4, progress=False, **options)
 
 
@@ -50,7 +51,8 @@ def test_more_errors_do_not_hold(proof: Verification, monkeypatch: pytest.Monkey
 def test_table_has_a_row_a_run_and_all(proof: Verification) -> None:
     assert list(proof.table.index) == ["1", "2", "all"]
     assert proof.table.loc["all", "gain"] == proof.gain
-    sides = [f"{side}_{name}" for side in ("before", "after") for name in ("s", "rate_limit_share", "f1", "errors")]
+    columns = ("s", "rate_limit_share", "tokens", "f1", "errors")
+    sides = [f"{side}_{name}" for side in ("before", "after") for name in columns]
     assert sorted(proof.table.columns) == sorted([*sides, "gain", "gain_low", "gain_high"])
 
 
@@ -64,31 +66,63 @@ def test_other_seed_measures_anew(proof: Verification) -> None:
     assert not set(verify_small("default", against="conservative", seed=1).seeds) & set(proof.seeds)
 
 
-def test_gain_is_the_share_of_time_saved() -> None:
-    halved = compare([10.0, 20.0, 30.0], [5.0, 10.0, 15.0])
-    assert halved.gain == pytest.approx(0.5)
-    assert halved.interval == pytest.approx((0.5, 0.5))
+def test_profile_is_replayed_on_days_that_no_study_begins_with(proof: Verification) -> None:
+    assert proof.first_day == load_space("small").last_day - 1
 
 
-def test_pairs_stay_together() -> None:
-    """Unpaired, these makespans would overlap so far that nothing could be said."""
-    comparison = compare([1.0, 10.0, 100.0], [0.9, 9.0, 91.0])
-    assert comparison.interval[0] > 0.08
+def test_other_profiles_stand_beside_the_two(proof: Verification) -> None:
+    assert [side.name for side in proof.sides] == ["conservative", "default"]
+    beside = verify_small("default", against=Settings(batch_size=2), beside=("conservative",))
+    assert list(beside.overview().columns) == ["settings", "default", "time saved", "conservative"]
+    assert beside.to_dict()["beside"][0]["makespan_s"] > 10
 
 
-def test_gain_of_one_seed_alone_is_doubtful() -> None:
-    comparison = compare([10.0, 10.0, 10.0, 20.0], [10.5, 10.5, 10.5, 5.0])
-    assert comparison.gain > 0 > comparison.interval[0]
+def test_gain_is_of_what_the_goal_seeks() -> None:
+    """A batch of 20 takes fewer tokens than one of 1, and longer on a provider without limits."""
+    big, small = Settings(batch_size=20, max_ai_concurrency=40), Settings(batch_size=1, max_ai_concurrency=40)
+    by_tokens = verify_small(big, against=small, beside=(), goals=Goals(seek="cheapest"))
+    by_time = verify_small(big, against=small, beside=())
+    assert by_tokens.holds
+    assert "of the tokens" in by_tokens.verdict()
+    assert by_tokens.gain > by_time.gain
 
 
-def test_nothing_saved_where_nothing_takes_time() -> None:
-    assert compare([0.0, 0.0], [0.0, 0.0]).gain == 0
+def test_several_places_count_alike() -> None:
+    """A place of 100 times the makespan does not drown the other: the gain lies between those of the two."""
+    alone = [
+        verify("default", "small", name, against="conservative", seeds=4, beside=(), progress=False)
+        for name in ("openai-tier1", "anthropic-tier1")
+    ]
+    both = verify(
+        "default",
+        "small",
+        ["openai-tier1", "anthropic-tier1"],
+        against="conservative",
+        seeds=4,
+        beside=(),
+        progress=False,
+    )
+    assert both.gain == pytest.approx(sum(one.gain for one in alone) / 2, abs=1e-9)
+    assert list(both.table.index) == ["1", "2", "all", "small on openai-tier1", "small on anthropic-tier1"]
+    assert both.holds
+    assert both.to_dict()["scenario"]["name"] == "openai-tier1+anthropic-tier1"
 
 
-@given(st.lists(st.tuples(st.sampled_from(STREAMS), st.integers(0, 10_000)), min_size=2, max_size=2, unique=True))
-def test_no_two_purposes_share_a_seed(draws: list[tuple[str, int]]) -> None:
-    first, second = (set(draw_seeds(purpose, seed, 1000)) for purpose, seed in draws)
-    assert not first & second
+def test_worse_in_one_place_does_not_hold(proof: Verification) -> None:
+    """Faster on average, but in one of its places slower beyond doubt."""
+    before, after = ([list(runs) for runs in side.replays] for side in proof.sides)
+    worse = Verification(
+        places=(proof.places[0], ({**proof.places[0][0], "name": "other"}, proof.places[0][1])),
+        sides=(
+            Side("before", Settings(), [runs for pair in zip(before, after, strict=True) for runs in pair]),
+            Side("after", Settings(), [runs for pair in zip(after, before, strict=True) for runs in pair]),
+        ),
+        seeds=proof.seeds,
+        goals=Goals(),
+        first_day=0,
+    )
+    assert not worse.holds
+    assert "it is worse on other on openai-tier1" in worse.verdict()
 
 
 def test_one_seed_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tagspace_lab.errors import JournalError
 from tagspace_lab.live.connections import load_connections
-from tagspace_lab.live.running import name_task, resume_task, start_task
+from tagspace_lab.live.running import name_task, resume_task, site_of, start_task
 from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 
@@ -20,7 +20,7 @@ def test_a_task_is_resumed_with_the_request_that_it_was_started_with(tmp_path: P
     with Journal(tmp_path / "journal.sqlite") as journal:
         start_task(journal, REQUEST, connections, task_id="t", now_s=1.0)
         journal.end("t", TaskState.STOPPED, {}, 2.0)
-        found = journal.resumable("DOCS", "wiki.example.com")
+        found = journal.latest("DOCS", site_of(connections))
         assert found is not None
         assert resume_task(journal, found.id) == REQUEST
         assert journal.holds("t")

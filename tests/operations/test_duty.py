@@ -21,10 +21,10 @@ from starlette.routing import Mount, Route
 from tagspace_lab.errors import SettingsError
 from tagspace_lab.lab.world import serve
 from tagspace_lab.live.connections import load_connections
+from tagspace_lab.live.logs import APP_LOG, ROUTER_LOG
 from tagspace_lab.live.running import run_task, start_task
 from tagspace_lab.live.task import Request
 from tagspace_lab.operations.duty import on_duty, secrets_of
-from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG
 from tagspace_lab.operations.monitor import LogWatch, TaskWatch, View
 from tagspace_lab.pipeline.journal import Journal
 from tagspace_lab.settings import Settings

@@ -85,11 +85,11 @@ def test_a_task_that_did_not_end_well_is_resumed_by_another(path: Path, journal:
     journal.keep_answer("DOCS-1", "key", ("alpha",))
     journal.end("DOCS-1", state, {"error": "x"}, 2.0)
     with Journal(path) as other:
-        found = other.resumable("DOCS", "wiki.example.com")
+        found = other.latest("DOCS", "wiki.example.com")
         assert found is not None
         assert (found.id, found.state, found.ended_s, found.result) == ("DOCS-1", state, 2.0, {"error": "x"})
-        assert other.resumable("OTHER", "wiki.example.com") is None
-        assert other.resumable("DOCS", "elsewhere.example.com") is None
+        assert other.latest("OTHER", "wiki.example.com") is None
+        assert other.latest("DOCS", "elsewhere.example.com") is None
         other.reopen("DOCS-1")
         assert other.answers("DOCS-1") == {"key": ("alpha",)}
         reopened = other.task("DOCS-1")
@@ -102,7 +102,6 @@ def test_a_task_that_is_done_is_not_resumed_and_drops_its_answers(journal: Journ
     journal.keep_answer("DOCS-1", "key", ("alpha",))
     journal.end("DOCS-1", TaskState.DONE, {}, 2.0)
     assert journal.answers("DOCS-1") == {}
-    assert journal.resumable("DOCS", "wiki.example.com") is None
     with pytest.raises(JournalError, match="is done: there is nothing to resume"):
         journal.reopen("DOCS-1")
     with pytest.raises(JournalError, match="is unknown"):
@@ -110,17 +109,21 @@ def test_a_task_that_is_done_is_not_resumed_and_drops_its_answers(journal: Journ
     assert not journal.holds("DOCS-1")
 
 
-def test_only_the_latest_task_on_a_space_is_resumed(journal: Journal) -> None:
+def test_the_latest_task_on_a_space_is_found(journal: Journal) -> None:
     for number, state in enumerate((TaskState.STOPPED, TaskState.DONE)):
         journal.begin(make_task(f"DOCS-{number}", started_s=number))
         journal.end(f"DOCS-{number}", state, {}, 2.0)
-    assert journal.resumable("DOCS", "wiki.example.com") is None
+    found = journal.latest("DOCS", "wiki.example.com")
+    assert found is not None
+    assert (found.id, found.state) == ("DOCS-1", TaskState.DONE)
 
 
 def test_a_running_task_is_not_taken_from_its_process(path: Path, journal: Journal) -> None:
     journal.begin(make_task())
     with Journal(path) as other:
-        assert other.resumable("DOCS", "wiki.example.com") is None
+        found = other.latest("DOCS", "wiki.example.com")
+        assert found is not None
+        assert found.state is TaskState.RUNNING
         with pytest.raises(JournalError, match="runs in another process"):
             other.reopen("DOCS-1")
 
@@ -144,7 +147,7 @@ def test_a_task_whose_process_was_killed_is_interrupted_and_can_be_resumed(path:
         os.kill(pid, signal.SIGKILL)
         process.join()
         assert [task.state for task in journal.tasks()] == [TaskState.INTERRUPTED]
-        found = journal.resumable("DOCS", "wiki.example.com")
+        found = journal.latest("DOCS", "wiki.example.com")
         assert found is not None
         journal.reopen(found.id)
         assert journal.pages(found.id) == {"1001": END}

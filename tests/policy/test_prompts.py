@@ -125,7 +125,9 @@ def test_labels_are_made_legal_once_each_and_no_more_than_allowed() -> None:
         *("machine-learning", "c", "ab", "x", "y"),
     )
     assert RULES.clean(["Gamma", "delta", "alpha", "beta"]) == ("gamma", "alpha")
-    assert RULES.clean("alpha") is None
+    assert RULES.clean("alpha, Beta,, delta") == ("alpha", "beta")
+    assert RULES.clean(" ") == ()
+    assert RULES.clean("delta") is None
     assert RULES.clean(["alpha", 1]) is None
 
 

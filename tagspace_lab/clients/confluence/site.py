@@ -27,6 +27,7 @@ MAX_ANSWER_BYTES = 64 * 2**20
 _ATTEMPTS = 6
 _MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
+_ONE_PAGE = re.compile(r"/(?:pages|content)/[^/]+(?:/labels?)?$")
 _REL_NEXT = re.compile(r"""rel\s*=\s*["']?next["']?""", re.IGNORECASE)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """After these the server has seen nothing of the request."""
@@ -35,6 +36,12 @@ _NOT_LOGGED_IN = ("AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED")
 """What Atlassian's servers say in a header when they show a wrong token what everybody sees."""
 _ENCODINGS = ("identity", "gzip", "deflate")
 """Encodings that grow a thousandfold at most; packed twice, 64 KiB become 64 GB before anybody can count them."""
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "x-atlassian-token": "no-check",
+}
+"""The last one tells a Data Center that a write comes from no browser, which another site could make send it."""
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
@@ -135,13 +142,15 @@ class Site:
                     sent += 1
                     raw = await self._send(method, url, params, content)
             except ImpatientError:
-                break
+                status = f" ({problem})" if problem else ""
+                why = f"asks for a longer wait than {self._give_up_s:g} s{status}. Try again later."
+                raise word_error(url, why) from None
             problem = raw.problem or f"HTTP {raw.status}"
             if 200 <= raw.status < 300:
                 return _believe(method, url, raw)
             if 0 < raw.status < 500 and raw.status != 429:
                 error = AbsentError if raw.status == 404 else ConfluenceError
-                raise word_error(url, f"answered {problem}. {_advise(method, raw.status)}", error)
+                raise word_error(url, f"answered {problem}. {_advise(method, url, raw.status)}", error)
             if method == "POST" and raw.status != 429 and not raw.is_unsent:
                 raise word_error(url, f"broke off a write ({problem}), which may have been taken.", UnsettledError)
             failures += raw.status != 429
@@ -151,8 +160,8 @@ class Site:
                 break
             if failures < _ATTEMPTS:
                 await asyncio.sleep(wait_s)
-        if not sent:
-            raise word_error(url, f"asks for a longer wait than {self._give_up_s:g} s. Try again later.")
+        if raw.is_unsent:
+            raise word_error(url, f"cannot be reached ({problem}). Check CONFLUENCE_URL, the network and the proxy.")
         raise word_error(url, f"failed {sent} times, last with {problem}. Try again later.")
 
     async def _send(self, method: str, url: str, params: Params | None, content: Any) -> _Raw:
@@ -173,7 +182,7 @@ class Site:
             params=params,
             json=content,
             auth=self._auth,
-            headers={"accept": "application/json", "accept-encoding": "gzip, deflate"},
+            headers=_HEADERS,
             timeout=None,
             follow_redirects=False,
         )
@@ -181,7 +190,9 @@ class Site:
             async with asyncio.timeout(self._timeout_s), request as response:
                 raw = _Raw(response.status_code, response.headers, await _read_body(response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, OSError) as error:
-            return _Raw(problem=type(error).__name__, is_unsent=isinstance(error, _NOT_SENT))
+            is_unsent = isinstance(error, _NOT_SENT)
+            why = f": {error}" if is_unsent and str(error) else ""  # of the network or the certificate, not of us
+            return _Raw(problem=f"{type(error).__name__}{why}", is_unsent=is_unsent)
         self._valve.learn(raw.status, raw.headers, started_s=started_s, now_s=loop.time(), wall_s=self._wall_clock())
         return raw
 
@@ -199,8 +210,8 @@ class Site:
         where = repr(there.host) if there.host != here.host else f"{there.scheme} or another port of the same host"
         raise word_error(
             url,
-            f"redirects to {where}, and the token is not sent there. "
-            "If that is where the site is now, give its address instead.",
+            f"redirects to {where}, and the token is not sent there. If that is a page to log in, check address and "
+            "token; if the site has moved there, give its address instead.",
         )
 
 
@@ -247,7 +258,7 @@ def word_error(url: str, problem: str, error: type[ConfluenceError] = Confluence
     return error(f"{httpx.URL(url).copy_with(userinfo=b'', query=None, fragment=None)} {problem}")
 
 
-def _advise(method: str, status: int) -> str:
+def _advise(method: str, url: str, status: int) -> str:
     if status == 401:
         return "Check the user and the token: it may be wrong, expired or revoked."
     if status == 403:
@@ -256,6 +267,15 @@ def _advise(method: str, status: int) -> str:
         )
     if 300 <= status < 400:
         return "Check the address: a write is not sent on to where it redirects."
+    if status == 404 and url.endswith("/user/current"):
+        return (
+            "Check CONFLUENCE_URL: a Data Center's has its context path, if there is one, as in "
+            "https://example.org/confluence; for a Cloud site under a name of its own set CONFLUENCE_KIND=cloud."
+        )
+    if status == 404 and url.endswith("/api/v2/spaces"):
+        return "Check CONFLUENCE_URL; for a Data Center under /wiki set CONFLUENCE_KIND=data-center."
+    if status == 404 and _ONE_PAGE.search(url):
+        return "The page was deleted or moved since it was listed, or this account may not see it."
     if method == "GET":
         return "Check the address and the space key, and what this account may see."
     return "The labels were refused, and none is written: a name may hold a character that Confluence does not allow."

@@ -29,6 +29,7 @@ _LARGEST_COUNT = 10**9
 _LARGEST_COMPLAINT = 4_000
 _CODE = re.compile(r"[A-Za-z_]{1,80}|\d{1,5}")
 """Whatever else stands where an error's code belongs may be a quotation."""
+_STATUS = re.compile(r"[45][0-9]{2}")
 _NO_MONEY = "credit balance is too low"
 """Anthropic's words for it, in a 400."""
 
@@ -77,7 +78,8 @@ async def ask(http: httpx.AsyncClient, question: Question, timeout_s: float, wal
     except TimeoutError:
         return Reply(Outcome.TIMED_OUT, message=f"no answer within {timeout_s:g} s")
     except (httpx.HTTPError, OSError) as error:
-        return Reply(Outcome.UNREACHABLE, message=f"{type(error).__name__} at {host}")
+        advice = " (check the base URL and the network)" if isinstance(error, httpx.ConnectError) else ""
+        return Reply(Outcome.UNREACHABLE, message=f"{type(error).__name__} at {host}{advice}")
     return _read_response(response, content, wall_clock(), question)
 
 
@@ -108,12 +110,12 @@ def _read_response(response: httpx.Response, content: bytes | None, wall_s: floa
         words = f"HTTP {status}: the server does not take {part}, which is left out from now on"
         return Reply(Outcome.ADAPTED, status, message=words, rate_limit=limits)
     outcome = Outcome.EXHAUSTED if status == 400 and _NO_MONEY in complaint else _outcome(status, document)
-    return Reply(outcome, status, message=_message(status, document, question.url), rate_limit=limits)
+    return Reply(outcome, status, message=_message(outcome, status, document, question.url), rate_limit=limits)
 
 
 def _read_answer(status: int, document: Any, limits: RateLimit, read: Callable[[Any], Content]) -> Reply:
     content = read(document)
-    remark = content.remark if document is not None else "the body is not JSON"
+    remark = content.remark if document is not None else "the body is not JSON (is the base URL that of an API?)"
     return Reply(Outcome.OK, status, content.text, remark, content.used, content.cached_tokens, limits)
 
 
@@ -125,9 +127,13 @@ def _load(content: bytes | None) -> Any:
 
 
 def _hidden_status(document: Any) -> int:
-    """The status of an error that a gateway hands on inside a 200; 0 if there is none."""
-    code = get(get(document, "error"), "code")
-    return code if isinstance(code, int) and 400 <= code < 600 else 0
+    """The status of an error that a gateway hands on inside a 200; 0 if there is none, 500 if it has no status."""
+    error = get(document, "error")
+    if not error or get(document, "choices") or get(document, "content"):
+        return 0
+    code = get(error, "code")
+    code = int(code) if isinstance(code, str) and _STATUS.fullmatch(code) else code
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
 def _outcome(status: int, document: Any) -> Outcome:
@@ -138,13 +144,17 @@ def _outcome(status: int, document: Any) -> Outcome:
     return Outcome.OVERLOADED if status >= 500 or status == 408 else Outcome.REFUSED
 
 
-def _message(status: int, document: Any, url: httpx.URL) -> str:
+def _message(outcome: Outcome, status: int, document: Any, url: httpx.URL) -> str:
     """Status and the vendor's code of the error; never its prose, which may quote the request or the key."""
     error = get(document, "error")
     code = next((str(found) for name in ("code", "type", "status") if (found := get(error, name))), "")
-    words = f"HTTP {status} {code}" if _CODE.fullmatch(code) else f"HTTP {status}"
+    words = f"HTTP {status} {code}" if _CODE.fullmatch(code) and code != str(status) else f"HTTP {status}"
+    if outcome is Outcome.EXHAUSTED:
+        return f"{words} (the account at {url.host} has used up its money or its quota)"
+    if status in (401, 403):
+        return f"{words} ({url.host} does not take the key: is it right, and meant for this address and model?)"
     if status == 404:
-        words += f" ({url.host} has no such model, or the base URL is wrong: does a /v1 belong at its end?)"
+        return f"{words} ({url.host} has no such model, or the base URL is wrong: does a /v1 belong at its end?)"
     return words
 
 

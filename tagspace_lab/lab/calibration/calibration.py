@@ -193,9 +193,10 @@ def _quality(broken: Broken | None) -> Iterator[Finding]:
     note = "a trace holds no labels: how right they are is the default; measure it with `tagspace-lab quality`"
     yield Finding("quality.accuracy", None, NOT_SEEN, note=note)
     if broken is not None:
-        share = broken.missing / max(1, broken.tagged)
-        note = f"share of single pages left out of answers, at batch size {broken.batch_size}"
-        yield Finding("quality.missing", share, TOKENS, note=note)
+        share = round(broken.missing / max(1, broken.tagged), 6)
+        # None at size 1: there the twin would leave the same page out for ever.
+        points = [[1, 0.0], [broken.batch_size, share]] if share and broken.batch_size > 1 else [[1, 0.0]]
+        yield Finding("quality.missing", points, TOKENS, note="single pages left out of answers, by batch size")
 
 
 def _finite(value: float | None) -> float | None:

@@ -19,7 +19,6 @@ __all__ = ["render_toml", "scenario_of", "usable"]
 _DIGITS = 6
 _WIDTH = 110
 _INTEGERS = ("concurrency_cap",)
-_POINTS = ("quality.missing", "quality.relative_accuracy")
 
 
 def scenario_of(
@@ -120,7 +119,7 @@ def _comment(text: str) -> list[str]:
 
 
 def _value(finding: Finding) -> Any:
-    """As the scenario has it: six digits, whole numbers where they are counts, a curve for a share of pages."""
+    """As the scenario has it: six digits, and whole numbers where they are counts."""
     value = finding.value
     if not isinstance(value, float):
         return value
@@ -128,8 +127,7 @@ def _value(finding: Finding) -> Any:
         return None
     if finding.key.endswith(_INTEGERS):
         return round(value)
-    value = float(f"{value:.{_DIGITS}g}")
-    return [[1, value]] if finding.key in _POINTS else value
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _toml(value: Any) -> str:

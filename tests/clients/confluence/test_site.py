@@ -182,10 +182,35 @@ def test_page_to_log_in_is_told_as_such(kind: Found) -> None:
 
 
 @both
+@pytest.mark.parametrize(
+    ("act", "advice"),
+    [
+        (lambda site: site.who_am_i(), "CONFLUENCE_KIND="),
+        (lambda site: site.page("7"), "deleted or moved since"),
+        (lambda site: site.labels("7"), "deleted or moved since"),
+        (lambda site: site.add_labels("7", ["x"]), "deleted or moved since"),
+    ],
+)
+def test_what_is_not_there_is_told_with_the_cure(kind: Found, act: Any, advice: str) -> None:
+    async def answer(request: Request, number: int) -> Response:
+        return Response("not here", 404)
+
+    with pytest.raises(ConfluenceError, match=advice):
+        play(serving(answer)[0], kind, act)
+
+
+@both
+def test_write_says_that_it_comes_from_no_browser(kind: Found) -> None:
+    app, seen = replying({"results": [{"prefix": "global", "name": "x"}]})
+    play(app, kind, lambda site: site.add_labels("7", ["x"]))
+    assert {request.headers["x-atlassian-token"] for request in seen} == {"no-check"}
+
+
+@both
 def test_server_that_is_not_there_is_an_error(kind: Found) -> None:
     with serve(replying(USER)[0]) as base_url:
         pass
-    with pytest.raises(ConfluenceError, match="last with ConnectError"):
+    with pytest.raises(ConfluenceError, match=r"cannot be reached .ConnectError.*Check CONFLUENCE_URL"):
         call(base_url, kind, lambda site: site.who_am_i(), give_up_s=0.1)
 
 

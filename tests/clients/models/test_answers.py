@@ -126,7 +126,14 @@ def test_stream_that_nobody_asked_for_is_read(openai_asker: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome"), [(429, Outcome.RATE_LIMITED), (502, Outcome.OVERLOADED), ("x", Outcome.OK), (True, Outcome.OK)]
+    ("code", "outcome"),
+    [
+        (429, Outcome.RATE_LIMITED),
+        ("429", Outcome.RATE_LIMITED),
+        (502, Outcome.OVERLOADED),
+        ("x", Outcome.OVERLOADED),
+        (True, Outcome.OVERLOADED),
+    ],
 )
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_error_inside_a_200_is_an_error(code: Any, outcome: Outcome, is_streamed: bool, openai_asker: Asker) -> None:

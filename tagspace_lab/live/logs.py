@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from tagspace_lab.operations.secrets import redactor
+from tagspace_lab.live.redaction import redactor
 
 __all__ = ["APP_LOG", "ROUTER_LOG", "configure_logs", "printable"]
 
@@ -46,7 +46,7 @@ def configure_logs(
     """Write the logs into `folder` until the block ends, our own loggers at INFO; None or "": change nothing.
 
     Each of the two files holds `max_bytes` at most (and a line), and `backups` older ones are kept beside it.
-    `secrets`: see :func:`~tagspace_lab.operations.secrets.find_secrets`. Once in a process at a time: twice in one
+    `secrets`: see :func:`~tagspace_lab.live.redaction.find_secrets`. Once in a process at a time: twice in one
     folder writes every line twice. Never raises for what a disk does.
     """
     if not folder:

@@ -14,8 +14,8 @@ import pytest
 
 from tagspace_lab import integration
 from tagspace_lab.lab.world import serve
-from tagspace_lab.operations.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
-from tagspace_lab.operations.secrets import BLOT, find_secrets
+from tagspace_lab.live.logs import APP_LOG, ROUTER_LOG, configure_logs, printable
+from tagspace_lab.live.redaction import BLOT, find_secrets
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.app import build_app
 from tests.fakes import Job, ScriptedModel, TinySpace, answered, make_pages, make_scenario, refused
@@ -173,7 +173,7 @@ def test_files_are_turned_over_and_bounded(tmp_path: Path) -> None:
 
 WRITER = """
 import logging, sys
-from tagspace_lab.operations.logs import configure_logs
+from tagspace_lab.live.logs import configure_logs
 with configure_logs(sys.argv[1], max_bytes=4000, backups=50):
     for number in range(300):
         logging.getLogger("tagspace_lab").info("%s says %d", sys.argv[2], number)

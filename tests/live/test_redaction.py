@@ -5,7 +5,7 @@ from base64 import b64encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagspace_lab.operations.secrets import BLOT, find_secrets, redactor
+from tagspace_lab.live.redaction import BLOT, find_secrets, redactor
 from tests.fakes import examples
 
 
