@@ -98,8 +98,9 @@ class Verification:
         """One row a run, one for `all`, and where there are several places one for each; the index is `run`.
 
         Columns: before_s and after_s (median makespan over the seeds, in s; of several runs their sum, of several
-        places their mean), gain, gain_low, gain_high (shares, 95 % interval), and before_/after_ of rate_limit_share
-        (429s per request), tokens (mean of a run), f1 (NaN without gold labels) and errors (pages, of all seeds).
+        places their mean), gain, gain_low, gain_high (shares, 95 % interval), and `before_` and `after_` of
+        rate_limit_share (429s per request), tokens (mean of a run), f1 (NaN without gold labels) and errors (pages, of
+        all seeds).
         """
         runs = range(len(self.before[0]))
         rows = {**{str(run + 1): self._row(run=run) for run in runs}, "all": self._row()}
