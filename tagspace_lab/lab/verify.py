@@ -161,6 +161,13 @@ class Verification:
         title = f"{self.space['name']}: {self.space['pages']} pages, scenario {self.scenario['name']}"
         return render_card(title, self.overview(), [self.verdict()])
 
+    def gains(self, row: str = "all") -> list[float]:
+        """Of each seed: the share that `after` saves, in one row of `table`. Their spread is behind the interval."""
+        named = {self._place_name(place): place for place in range(len(self.places))}
+        run, place = int(row) - 1 if row.isdigit() else None, named.get(row)
+        before, after = (self._costs(side, run, place) for side in self.sides[:2])
+        return [1 - late / early if early else 0.0 for early, late in zip(before, after, strict=True)]
+
     @property
     def _more_errors(self) -> int:
         return pool(self.after).errors - pool(self.before).errors
