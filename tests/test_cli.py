@@ -17,7 +17,7 @@ from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("monitor", "check", "diagnose"),
-    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "gallery", "lab"),
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
     *("profile export", "profile apply"),
 )
@@ -67,6 +67,7 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("scenarios nosuch", "no scenario 'nosuch'"),
     ("monitor --log nosuch.log", "nosuch.log is not there"),
     ("monitor one --log x.log", "name one of them"),
+    ("gallery -o /proc/nosuch/gallery.html", "cannot be written"),
     ("diagnose nosuch.json", "nosuch.json cannot be read"),
     ("check --scenario nosuch", "no scenario 'nosuch'"),
 )
@@ -377,6 +378,17 @@ def test_defect_shows_its_traceback_only_on_request(
     assert end.value.code == 1
     assert "ZeroDivisionError: oh" in told
     assert ("Traceback" in told) is debug
+
+
+def test_gallery_is_one_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tagspace_lab.lab.plots import gallery
+
+    monkeypatch.setattr(gallery, "PICTURES", gallery.PICTURES[:1])
+    result = run("gallery -o out/gallery.html")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Wrote 1 pictures to out/gallery.html.\n"
+    assert "plot_run" in (folder / "out/gallery.html").read_text("utf-8")
+    assert "gallery.html exists" in run("gallery -o out/gallery.html").stderr
 
 
 def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
