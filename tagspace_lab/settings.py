@@ -159,9 +159,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     values: dict[str, Any] = {
         _field(name): text for name, text in variables.items() if _is_ours(name) and name not in ELSEWHERE
     }
-    lower = map(str, range(1, Settings.model_fields["ai_concurrency"].default))
-    if "ai_concurrency" not in values and (ceiling := values.get("max_ai_concurrency")) in lower:
-        values["ai_concurrency"] = ceiling
+    lower = [str(number) for number in range(1, Settings.model_fields["ai_concurrency"].default)]
+    if "ai_concurrency" not in values and values.get("max_ai_concurrency") in lower:
+        values["ai_concurrency"] = values["max_ai_concurrency"]
     return Settings(**values)
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tagspace_lab.cli.app import app
 from tagspace_lab.lab.world import serve
+from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 from tagspace_lab.twin.app import build_app
 from tests.fakes import RULES, TinySpace, make_scenario
@@ -127,7 +128,8 @@ def test_space_that_another_process_tags_is_told_and_not_resumed(folder: Path) -
     tag()
     with Journal(folder / "state" / "journal.sqlite") as journal:
         site = journal.tasks()[0].site
-        journal.begin(Task("TINY-other", "TINY", site, TaskState.RUNNING, time.time() + 60))
+        request = Request("TINY", labels=RULES.vocabulary).to_dict()
+        journal.begin(Task("TINY-other", "TINY", site, TaskState.RUNNING, time.time() + 60, request=request))
         assert "Note: TINY-other is running on this space" in tag().stderr
         refused = tag("--resume")
     assert refused.exit_code == 2

@@ -32,7 +32,7 @@ BELOW = {
 IMPURE = {"asyncio", "httpx", "time", "os", "pathlib", "sqlite3"}
 ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "optuna": ("lab/search.py", "lab/storages.py"),
-    "matplotlib": "lab/plots",
+    "matplotlib": "lab/plots/",
 }
 
 

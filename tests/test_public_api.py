@@ -32,7 +32,7 @@ PARAMETERS = {
     "plot_sweep": "frame x y hue ax run",
     "plot_before_after": "runs ax",
     "plot_efficiency": "runs ax",
-    "plot_front": "trials x y ax",
+    "plot_front": "front trials x y ax",
     "plot_gain": "verification ax",
     "plot_hits": "frame ax",
     "plot_importance": "importance ax of",

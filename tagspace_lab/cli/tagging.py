@@ -91,6 +91,7 @@ def tag(
       CONFLUENCE_URL              https://example.atlassian.net, or a Data Center's address
       CONFLUENCE_USERNAME, CONFLUENCE_API_TOKEN        for Cloud
       CONFLUENCE_PERSONAL_TOKEN                        for Data Center
+      CONFLUENCE_KIND             cloud or data-center, where the address does not tell
       TAG_SPACE_MODEL             local (the default: needs no network), openai:NAME, anthropic:NAME
       OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL
 

@@ -27,11 +27,11 @@ _MOST_CHARS = 1_000_000
 
 def read_answer(answer: Any, page_ids: tuple[str, ...]) -> str:
     """`answer` as `{"pages": [{"id": ..., "labels": [...]}]}`, or as it is where nothing can be made of it."""
+    entries: list[tuple[str, list[str]]] = []
     if not isinstance(answer, str):
         entries = list(_entries(answer, page_ids))
         return _dump(entries) if entries else str(answer)
     text = answer[:_MOST_CHARS]
-    entries: list[tuple[str, list[str]]] = []
     for document in _documents(text):
         known = {page_id for page_id, _ in entries}
         entries += [entry for entry in _entries(document, page_ids) if entry[0] not in known]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +146,7 @@ def search(
     strategy: Strategy,
     storage: str | Path | None = None,
     on_replays: Callable[[int], None] = lambda count: None,
-) -> Iterator[Trial]:
+) -> Generator[Trial, None, None]:
     """The trials, in the order in which they were asked. `on_replays` is told how many
     replays are done with, of all that the trials could take."""
     return _Study(problem, strategy, storage, on_replays).run(trials)
@@ -163,11 +163,19 @@ class _Study:
     storage: Storage | None = None
     done: int = 0  # replays, those that were given up among them
 
-    def run(self, trials: int) -> Iterator[Trial]:
+    def run(self, trials: int) -> Generator[Trial, None, None]:
+        try:
+            if self.place is not None:
+                self._open(self.place)
+            yield from self._run(trials)
+        finally:
+            if self.storage is not None:
+                self.storage.close()
+
+    def _run(self, trials: int) -> Generator[Trial, None, None]:
         problem, strategy = self.problem, self.strategy
-        self.answers[problem.today] = list(problem.referee.todays)
-        if self.place is not None:
-            self._open(self.place)
+        if not self.answers.get(problem.today):
+            self.answers[problem.today] = list(problem.referee.todays)
         study = optuna.create_study(
             directions=["minimize"] * (3 if strategy.pareto else 1),
             pruner=_make_pruner() if self._may_give_up else NopPruner(),

@@ -39,8 +39,8 @@ class Storage:
     def __init__(self, place: str | Path, name: str) -> None:
         self.name = name_storage(place)
         with self._errors_worded():
-            storage = _open_database(str(place)) if _is_url(place) else _open_journal(Path(place))
-            self._study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+            self._kept = _open_database(str(place)) if _is_url(place) else _open_journal(Path(place))
+            self._study = optuna.create_study(storage=self._kept, study_name=name, load_if_exists=True)
             for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
                 self._study.tell(trial.number, state=TrialState.FAIL)  # nobody runs it: ours are written when done
 
@@ -69,6 +69,12 @@ class Storage:
         )
         with self._errors_worded():
             self._study.add_trial(trial)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if isinstance(self._kept, RDBStorage):
+            self._kept.remove_session()
+            self._kept.engine.dispose()
 
     @contextmanager
     def _errors_worded(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,10 @@ def tune(
                 referee = Referee.prepare(workers, today, goals, draw_seeds("study", seed, seeds), runs)
                 bar.total = trials * len(referee.todays)
                 problem = Problem(referee, today, seed, varied)
-                for trial in search(problem, trials, strategy, storage, lambda count: _move(bar, count)):
-                    done.append(trial)
-                    bar.set_postfix_str(_best_so_far(done, goals))
+                with closing(search(problem, trials, strategy, storage, lambda count: _move(bar, count))) as found:
+                    for trial in found:
+                        done.append(trial)
+                        bar.set_postfix_str(_best_so_far(done, goals))
             finals = draw_seeds("finals", seed, max(seeds, FINAL_SEEDS))
             final = Referee.prepare(workers, today, goals, finals, runs)
             front = _find_front(final, done) if pareto else None

@@ -90,7 +90,7 @@ def advise(
     steady = useful_concurrency(demand.busy_s / calls, units, supply.quotas)
     fitting = demand.busy_s / bounds_s[batch_size] if math.isfinite(bounds_s[batch_size]) else 1.0
     wanted = max(fitting, steady if math.isfinite(steady) else 0.0)
-    return Advice(batch_size, max(1, math.ceil(min(wanted, calls, supply.concurrency))))
+    return Advice(batch_size, max(1, math.ceil(min(wanted, calls, supply.concurrency) - 0.01)))
 
 
 def bound_calls(answered: Sequence[Attempt], provider: Provider, ceiling: int, epoch_s: float) -> Bound:

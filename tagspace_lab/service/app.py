@@ -118,6 +118,8 @@ def _add_routes(app: FastAPI) -> None:
     async def tag_space(space: SpaceKey, tasks: TheTasks, body: TagRequest | None = None) -> Any:
         """Tag every page of a space."""
         wanted = body or TagRequest()
+        if wanted.mode == "suggest" and not wanted.dry_run:
+            raise InputError("mode suggest never writes labels: leave dry_run true, or use mode add")
         labels = tuple(dict.fromkeys(wanted.labels)) or app.state.vocabulary
         entry = tasks.submit(TagTask(space, apply=not wanted.dry_run, mode=wanted.mode, labels=labels))
         return _accept(tasks, entry) if wanted.background else await _wait_for(entry)

@@ -13,19 +13,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab import tune as tune_module
 from tagspace_lab.lab import workers
-from tagspace_lab.lab.objective import Goals
+from tagspace_lab.lab.goals import Goals
+from tagspace_lab.lab.pareto import find_front
 from tagspace_lab.lab.profiles import check_profile, read_profile, render_profile
 from tagspace_lab.lab.replay import measure
 from tagspace_lab.lab.tune import StudyInterrupted, tune
 from tagspace_lab.lab.tuned import Tuned
 from tagspace_lab.settings import Settings
 
+BATCH = 4
 TRIALS = 6  # one batch and a half
 
 
@@ -189,6 +195,123 @@ def test_interrupted_study_without_storage_says_that_it_is_lost(
     with pytest.raises(KeyboardInterrupt, match="0 of 6 trials are lost: no storage was named"):
         tune_small()
     patch.undo()
+
+
+def test_trial_that_another_program_left_running_is_ended(study: Tuned, tmp_path: Path) -> None:
+    """optuna's own tools mark what they ask for; a kill leaves the mark."""
+    storage = tmp_path / "small.journal"
+    tune_small(storage=storage, trials=4)
+    journal = JournalStorage(JournalFileBackend(str(storage)))
+    (summary,) = optuna.get_all_study_summaries(journal)
+    left = optuna.load_study(study_name=summary.study_name, storage=journal)
+    left.ask()
+    assert_same(tune_small(storage=storage), study)
+    again = optuna.load_study(study_name=summary.study_name, storage=JournalStorage(JournalFileBackend(str(storage))))
+    assert [trial.state for trial in again.trials].count(TrialState.FAIL) == 1
+    assert TrialState.RUNNING not in [trial.state for trial in again.trials]
+
+
+KILLED = """
+import sys
+from tagspace_lab.lab import search, tune as tune_module
+tune_module.FINAL_SEEDS, tune_module.PROOF_SEEDS = 2, 3
+keep, kept = search.Storage.add, 0
+def add(*args):
+    global kept
+    keep(*args)
+    kept += 1
+    if kept == 17:
+        print("17 are kept", flush=True)
+        sys.stdin.read()
+search.Storage.add = add
+tune_module.tune("small", trials=24, jobs=int(sys.argv[2]), storage=sys.argv[1], progress=False)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_study_killed_at_trial_17_ends_in_the_same_profile(jobs: int, tmp_path: Path) -> None:
+    storage = tmp_path / "small.journal"
+    command = [sys.executable, "-c", KILLED, str(storage), "1"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"17 are kept\n"
+        process.kill()
+    options: dict[str, Any] = {"trials": 24, "seeds": 3}
+    for name, tuned in (
+        ("resumed", tune_small(storage=storage, jobs=jobs, **options)),
+        ("whole", tune_small(**options)),
+    ):
+        tuned.export(tmp_path / f"{name}.env")
+    assert (tmp_path / "resumed.env").read_bytes() == (tmp_path / "whole.env").read_bytes()
+
+
+def test_hopeless_trials_are_given_up_and_never_the_result() -> None:
+    tuned = tune_small(trials=16, seeds=4)
+    partial = tuned.trials[tuned.trials["partial"]]
+    assert len(partial) >= 2
+    assert partial.index.min() >= BATCH  # the first batch has nothing to be worse than
+    assert (partial["objective_s"] > tuned.trials.loc[~tuned.trials["partial"], "objective_s"].min()).all()
+    assert not {trial.verdict.settings for trial in tuned.history if trial.verdict.is_partial} & {tuned.settings}
+
+
+def test_larger_batch_asks_otherwise_and_repeats(study: Tuned) -> None:
+    options: dict[str, Any] = {"batch": 6, "trials": 14}
+    assert_same(tune_small(jobs=2, **options), tune_small(**options))
+    assert not tune_small(**options).trials.equals(tune_small(trials=14).trials)
+
+
+def test_only_what_is_varied_changes() -> None:
+    tuned = tune_small(trials=8, vary=["batch_size", "cache_size"], runs=4)
+    fixed = tuned.trials[["ai_concurrency", "max_ai_concurrency", "cache_enabled"]]
+    assert len(fixed.drop_duplicates()) == 1
+    assert tuned.trials["cache_size"].nunique() > 3
+    assert len(tuned.verification.before[0]) == 4
+
+
+def test_several_scenarios_are_proven_one_by_one() -> None:
+    tuned = tune("small", ["openai-tier1", "self-hosted"], "conservative", trials=4, seeds=2, progress=False)
+    assert tuned.improved
+    assert list(tuned.verification.table.index)[-2:] == ["small on openai-tier1", "small on self-hosted"]
+    assert "scenario: openai-tier1+self-hosted" in "\n".join(tuned.provenance().lines())
+
+
+def test_front_names_its_knee_and_proves_it() -> None:
+    tuned = tune_small(settings="conservative", pareto=True, trials=16)
+    assert tuned.front is not None
+    points = [verdict.values for verdict in tuned.front.verdicts]
+    assert find_front(points) == list(range(len(points)))
+    assert tuned.front.table["knee"].sum() == 1
+    assert tuned.front.knee == tuned.verification.settings[1]
+    assert tuned.goals.seek == "balanced"
+    assert tuned.improved
+    assert_same(tune_small(settings="conservative", pareto=True, trials=16, jobs=2), tuned)
+
+
+def test_cheapest_takes_fewer_tokens_than_fastest() -> None:
+    tokens = [tune_small(goals=Goals(seek=seek), trials=10).after.tokens for seek in ("cheapest", "fastest")]
+    assert tokens[0] < tokens[1]
+
+
+def test_limit_binds_the_result() -> None:
+    tuned = tune_small(goals=Goals(max_calls=3), settings=Settings(batch_size=40), trials=16)
+    assert tuned.after.calls <= 3
+    assert (tuned.trials["feasible"] == (tuned.trials["calls"] <= 3)).all()
+
+
+def test_regret_is_measured_against_the_whole_grid() -> None:
+    tuned = tune_small(exhaustive=True, vary=["batch_size"], trials=8)
+    assert tuned.regret is not None
+    assert tuned.regret.points == 15
+    assert -0.5 < tuned.regret.share < 0.5
+    assert "against the best of 15 points" in tuned.verdict()
+    assert tuned.to_dict()["regret"]["points"] == 15
+
+
+def test_unknown_part_is_refused() -> None:
+    with pytest.raises(InputError, match="vary is speed; allowed: one or more of concurrency, batch_size"):
+        tune_small(vary=["speed"])
 
 
 def test_result_is_proven_on_seeds_of_its_own(study: Tuned) -> None:

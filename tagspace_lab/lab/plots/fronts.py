@@ -22,39 +22,57 @@ from tagspace_lab.lab.plots.style import (
 
 __all__ = ["plot_front"]
 
-_MUST_HAVE = ("is_on_front", "is_knee")
 _MANY_TIMES = 10.0
 
 
-def plot_front(trials: pd.DataFrame, x: str = "makespan_s", y: str = "tokens", ax: Axes | None = None) -> Axes:
-    """All trials of a study by two of the things that they cost; those on the front are joined, and the knee is named.
+def plot_front(
+    front: pd.DataFrame,
+    trials: pd.DataFrame | None = None,
+    x: str = "makespan_s",
+    y: str = "tokens",
+    ax: Axes | None = None,
+) -> Axes:
+    """The points of a Pareto front by two of the things that they cost, with the knee named, before all trials.
 
-    `trials` has one row a trial and the columns of :attr:`Tuned.trials`, of which these are looked at: `x`, `y`
-    (the less the better), `feasible` (bool, keeps the goals), `origin` (`today` is drawn apart), and beside them
-    `is_on_front` (bool: no trial is better in one respect and no worse in the others) and `is_knee` (bool, at
-    most one). A front of three respects is a cloud in two of them: only the trials that are on the front of these
-    two as well are joined. The settings `batch_size` and `max_ai_concurrency` of the knee are told where they are
-    columns. InputError for a column that is missing.
+    `front` is that of :attr:`Front.table`, one row a point, measured on fresh seeds: the columns `x` and `y` (the
+    less the better) and `knee` (bool, at most one); `batch_size` and `max_ai_concurrency` of the knee are told where
+    they are columns. `trials` are those of :attr:`Tuned.trials`, measured on the study's own seeds: `x`, `y`,
+    `feasible` (bool, keeps the goals) and `origin` (`today` is drawn apart). A front of three respects is a cloud in
+    two of them: only the points that are on the front of these two as well are joined. InputError for a column that
+    is missing, and for a front without a point.
     """
-    missing = [name for name in (x, y, "feasible", *_MUST_HAVE) if name not in trials]
-    if missing:
-        raise InputError(f"the trials have no column {', '.join(missing)}; a study with a Pareto front has.")
+    _require(front, "front", x, y, "knee")
     ax = prepare(ax)
-    kept, front = trials["feasible"], trials["is_on_front"]
-    _mark(ax, trials[~kept & ~front], x, y, "misses a goal", color=RED, marker="x", markeredgewidth=1.5)
-    others = trials[kept & ~front]
-    _mark(ax, others, x, y, "another is better", color="white", marker="o", markeredgecolor=GREY, markersize=5)
-    steps = _staircase(trials[front], x, y)
+    shown = front
+    if trials is not None:
+        _require(trials, "trials", x, y, "feasible", "origin")
+        _draw_trials(ax, trials, x, y)
+        shown = pd.concat([front, trials])
+    steps = _staircase(front, x, y)
     ax.step(steps[x], steps[y], where="post", color=BLUE, linewidth=1.5, zorder=2)
-    _mark(ax, trials[front], x, y, f"on the front: {front.sum()}", color=BLUE, marker="o", markersize=7)
-    if "origin" in trials:
-        today = trials[trials["origin"] == "today"]
-        _mark(ax, today, x, y, "today", color="none", marker="s", markersize=11, markeredgecolor=INK, markeredgewidth=2)
-    knee = trials[trials["is_knee"]]
+    _mark(ax, front, x, y, f"on the front: {len(front)}", color=BLUE, marker="o", markersize=7)
+    knee = front[front["knee"]]
     star = {"color": ORANGE, "marker": "*", "markersize": 21, "markeredgecolor": INK, "zorder": 1.9}
     _mark(ax, knee, x, y, _name_knee(knee), **star)
-    _scale(ax, trials, x, y)
-    return finish(ax, _say_knee(knee, trials, x, y), word(x), word(y))
+    _scale(ax, shown, x, y)
+    return finish(ax, _say_knee(front, x, y), word(x), word(y))
+
+
+def _require(frame: pd.DataFrame, what: str, *names: str) -> None:
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise InputError(f"{what}: there is no column {', '.join(missing)}; columns: {', '.join(frame.columns)}.")
+    if frame.empty:
+        raise InputError(f"{what}: there is no row to draw.")
+
+
+def _draw_trials(ax: Axes, trials: pd.DataFrame, x: str, y: str) -> None:
+    kept = trials["feasible"]
+    _mark(ax, trials[~kept], x, y, "misses a goal", color=RED, marker="x", markeredgewidth=1.5)
+    look = {"color": "white", "marker": "o", "markeredgecolor": GREY, "markersize": 5}
+    _mark(ax, trials[kept], x, y, "trial that keeps the goals", **look)
+    today = trials[trials["origin"] == "today"]
+    _mark(ax, today, x, y, "today", color="none", marker="s", markersize=11, markeredgecolor=INK, markeredgewidth=2)
 
 
 def _mark(ax: Axes, rows: pd.DataFrame, x: str, y: str, label: str, **look: object) -> None:
@@ -68,11 +86,11 @@ def _staircase(front: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     return ordered[ordered[y] < ordered[y].cummin().shift(fill_value=float("inf"))]
 
 
-def _scale(ax: Axes, trials: pd.DataFrame, x: str, y: str) -> None:
+def _scale(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
     """Logarithmic where the values are many times one another."""
     for name, axis, set_scale in ((x, ax.xaxis, ax.set_xscale), (y, ax.yaxis, ax.set_yscale)):
         mark_values(axis, name)
-        if not is_share(name) and 0 < _MANY_TIMES * trials[name].min() < trials[name].max():
+        if not is_share(name) and 0 < _MANY_TIMES * rows[name].min() < rows[name].max():
             set_scale("log")
             mark_plainly(axis)
 
@@ -83,11 +101,11 @@ def _name_knee(knee: pd.DataFrame) -> str:
     return f"knee: {', '.join(told)}" if told else "knee"
 
 
-def _say_knee(knee: pd.DataFrame, trials: pd.DataFrame, x: str, y: str) -> str:
+def _say_knee(front: pd.DataFrame, x: str, y: str) -> str:
     """The knee beside the best of each respect."""
+    knee = front[front["knee"]]
     if knee.empty:
-        return f"{len(trials)} trials, {trials['is_on_front'].sum()} of them on the front"
-    front = trials[trials["is_on_front"]]
+        return f"{len(front)} settings that none betters in everything"
     told = (f"{word(name, unit=False)} {_over(name, knee[name].iloc[0], front[name].min())}" for name in (x, y))
     return f"The knee is above the least of the front by: {', '.join(told)}"
 

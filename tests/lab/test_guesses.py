@@ -1,0 +1,77 @@
+"""What the bound suggests is computed from the scenario, and no trial is needed to find it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagspace_lab.lab.goals import Goals
+from tagspace_lab.lab.guesses import guess
+from tagspace_lab.lab.objective import Referee
+from tagspace_lab.lab.workers import Workers
+from tagspace_lab.lab.yardstick import advise
+from tagspace_lab.policy.prompts import LabelRules
+from tagspace_lab.settings import LARGEST_CONCURRENCY, Settings
+from tagspace_lab.twin.scenario import load_scenario
+from tests.fakes import make_scenario
+
+RULES = LabelRules((), 5)
+
+
+def guesses(scenario: str | list[str], space: str = "small", **goals: float) -> dict[str, Settings]:
+    with Workers(space, scenario) as workers:
+        chosen = Goals(**goals)  # type: ignore[arg-type]
+        referee = Referee.prepare(workers, Settings(), chosen, [0], 1)
+        return guess(workers.places, Settings(), chosen, referee.one_by_one)
+
+
+def test_guesses_are_todays_the_bounds_and_the_conservative_ones() -> None:
+    found = guesses("self-hosted")
+    assert list(found) == ["today", "bound", "bound-calm", "conservative"]
+    assert found["bound"].max_ai_concurrency <= 16  # the cap
+    assert found["bound"].cache_size == 15
+    assert found["conservative"].max_ai_concurrency == found["conservative"].batch_size == 1
+    assert found["conservative"].throttle == Settings().throttle
+
+
+def test_batch_size_keeps_to_the_quality_that_is_wanted() -> None:
+    loose, strict = (guesses("anthropic-tier1", "medium", max_f1_loss=loss)["bound"] for loss in (0.1, 0.001))
+    assert strict.batch_size <= 2 < loose.batch_size
+
+
+def test_places_share_the_smallest_batch_and_the_largest_concurrency() -> None:
+    names = ["openai-tier1", "self-hosted"]
+    alone = [guesses(name)["bound"] for name in names]
+    both = guesses(names)["bound"]
+    assert both.batch_size == min(one.batch_size for one in alone)
+    assert both.max_ai_concurrency == max(one.max_ai_concurrency for one in alone)
+
+
+def test_steady_rate_asks_for_littles_law() -> None:
+    """60 calls a minute of 2 s each: two at once, whatever the number of pages."""
+    latency = {"first_token_s": 2.0, "first_token_sigma": 0.0, "output_tokens_per_s": 1e9}
+    limits = {"requests_per_min": 60, "burst_requests": 1}
+    scenario = make_scenario(provider={"limits": limits, "latency": latency})
+    advice = advise(500, 100_000, 500, scenario, RULES, [1])
+    assert (advice.batch_size, advice.concurrency) == (1, 2)
+
+
+def test_burst_asks_for_more_than_the_rate() -> None:
+    """All at once where the bucket lets all in."""
+    scenario = make_scenario(provider={"limits": {"requests_per_min": 60, "burst_requests": 500}})
+    assert advise(50, 10_000, 50, scenario, RULES, [1]).concurrency > 25
+
+
+def test_rate_of_calls_asks_for_the_largest_batch_and_no_limit_for_the_smallest() -> None:
+    sizes = range(1, 21)
+    slow = make_scenario(provider={"limits": {"requests_per_min": 6, "burst_requests": 1}})
+    free = load_scenario("openai-tier1")
+    assert advise(200, 40_000, 5_000, slow, RULES, sizes).batch_size > 15
+    assert advise(20, 4_000, 500, free, RULES, sizes).batch_size < 5
+
+
+@pytest.mark.parametrize("pages", [1, 7, 10_000])
+def test_advice_is_within_what_settings_allow(pages: int) -> None:
+    for name in ("openai-tier1", "outage", "halving", "gateway-fixed-window", "azure"):
+        advice = advise(pages, pages * 600, pages * 25, load_scenario(name), RULES, range(1, 51))
+        assert 1 <= advice.batch_size <= 50
+        assert 1 <= advice.concurrency <= min(pages, LARGEST_CONCURRENCY)
