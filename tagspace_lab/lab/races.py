@@ -91,9 +91,15 @@ def tabulate_scores(scores: Sequence[Score]) -> pd.DataFrame:
 
     frame = pd.DataFrame(map(asdict, scores))
     groups = frame.assign(refusals=frame["refusals"] / frame["calls"]).groupby("throttle")
-    table: pd.DataFrame = groups["of_oracle"].agg(of_oracle="mean", worst="min")
-    table = table.assign(refusals=groups["refusals"].mean(), undone=groups["undone"].sum())
-    return pd.DataFrame(table.sort_values("of_oracle", ascending=False, kind="stable"))
+    table = pd.DataFrame(
+        {
+            "of_oracle": groups["of_oracle"].mean(),
+            "worst": groups["of_oracle"].min(),
+            "refusals": groups["refusals"].mean(),
+            "undone": groups["undone"].sum(),
+        }
+    )
+    return table.sort_values("of_oracle", ascending=False, kind="stable")
 
 
 def admitted_s(race: Race) -> list[float]:
