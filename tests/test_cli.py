@@ -18,6 +18,7 @@ from tagspace_lab.errors import ServiceError
 COMMANDS = (
     *("monitor", "check", "diagnose"),
     *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "gallery", "lab"),
+    "notebook",
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
     *("profile export", "profile apply"),
 )
@@ -393,7 +394,7 @@ def test_gallery_is_one_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr("tagspace_lab.cli.notebooks._notebooks", lambda: Path("books"))
+    monkeypatch.setattr("tagspace_lab.lab.notebooks.notebooks_dir", lambda: Path("books"))
     monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: object())
     monkeypatch.setattr("os.execv", lambda path, arguments: calls.append(arguments))
     assert run("lab --no-browser --port 9").exit_code == 0
@@ -402,7 +403,7 @@ def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.M
 
 def test_lab_without_jupyterlab_or_notebooks_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: None)
-    monkeypatch.setattr("tagspace_lab.cli.notebooks.shipped_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("tagspace_lab.lab.notebooks.shipped_dir", lambda: tmp_path / "data")
     absent = run("lab")
     assert absent.exit_code == 2
     assert "come with the repository" in absent.stderr

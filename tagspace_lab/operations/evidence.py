@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.report import Report
 from tagspace_lab.lab.traces import read_trace
 from tagspace_lab.pipeline.metrics import mean_in_flight, summarise_attempts
 from tagspace_lab.records import Attempt, Outcome, Rates, Status
 from tagspace_lab.settings import Settings, load_settings
 
-__all__ = ["Evidence", "evidence_of_attempts", "read_evidence"]
+__all__ = ["Evidence", "evidence_of_attempts", "evidence_of_report", "read_evidence"]
 
 _MOST_BYTES = 100_000_000
 _TRACE_START = b'{"kind":"run"'
@@ -157,6 +158,11 @@ def read_evidence(path: Path, settings: Settings) -> Evidence:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise InputError(f"{path} is no report: {where}: {first['msg']}; {_WANTED}") from error
+
+
+def evidence_of_report(report: Report) -> Evidence:
+    """The evidence in a replay, as in what `replay --json` prints of it."""
+    return _of_report(_Report.model_validate(report.to_dict()))
 
 
 def _of_report(report: _Report) -> Evidence:
