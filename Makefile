@@ -15,7 +15,7 @@ SCENARIO ?= openai-tier1
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run test check lab bench bench-peers refresh lock clean help
+.PHONY: run test check lab docs bench bench-peers refresh lock clean help
 
 run: $(READY)  ## replay the medium space with today's settings, tune it, verify, write profiles/medium.env
 	$(BIN)/tagspace-lab replay $(SPACE) --scenario $(SCENARIO) --profile default
@@ -33,13 +33,17 @@ check: $(READY)  ## style and types only
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
+docs: $(READY)  ## build the documents into build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs build/docs
+	@echo 'Built build/docs/index.html'
+
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/python -m benchmarks
 
 bench-peers: $(READY)  ## measure other clients beside ours over sockets; makes their environments, then 25 minutes
 	$(BIN)/python -m benchmarks.peers
 
-refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, README's output, the pictures
+refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, of README and docs, the pictures
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/python -m benchmarks.refresh

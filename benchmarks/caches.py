@@ -1,29 +1,24 @@
 """Traces of what a cache is asked for, and how many hits each policy has of them.
 
 A trace is a sequence of runs; a run is the keys that one pass over a space asks for. Ours knows where a run ends, the
-others see one long list. `belady` knows the future and need not keep what it was asked for: no policy can hit more.
+others see one long list.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import heapq
 import os
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Final
 
-from tagspace_lab.clients.stores import MemoryStore
+from tagspace_lab.lab.caches import Policy, Trace, belady, run_aware
 
 __all__ = ["EDITS", "POLICIES", "Policy", "Trace", "cut", "cyclic", "hit_share", "weekly", "zipf"]
-
-Trace = Sequence[Sequence[str]]
-Policy = Callable[[Trace, int], Iterator[bool]]
-"""Whether each request of a trace is a hit, in a cache of so many entries."""
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 EDITS: Final = Path(os.environ.get("TAGSPACE_CORPORA") or _BESIDE, "digitalgov-edits.csv.gz")
@@ -68,19 +63,6 @@ def cut(requests: Sequence[str], size: int) -> Trace:
     return [requests[start : start + size] for start in range(0, len(requests), size)]
 
 
-def ours(trace: Trace, capacity: int) -> Iterator[bool]:
-    """The cache store; every run ends whole."""
-    store = MemoryStore(capacity)
-    for number, keys in enumerate(trace):
-        run = str(number)
-        for key in keys:
-            is_hit = store.get(key, "S", run) is not None
-            if not is_hit:
-                store.put(key, (), "S", run)
-            yield is_hit
-        store.end_run("S", run)
-
-
 def lru(trace: Trace, capacity: int) -> Iterator[bool]:
     """What was asked for least recently makes room."""
     kept = OrderedDict[str, None]()
@@ -104,33 +86,6 @@ def w_tinylfu(trace: Trace, capacity: int) -> Iterator[bool]:
         yield is_hit
 
 
-def belady(trace: Trace, capacity: int) -> Iterator[bool]:
-    """What will be asked for last makes room, be it the new key itself."""
-    requests = list(chain.from_iterable(trace))
-    kept: dict[str, int] = {}  # when the key will be asked for next
-    latest: list[tuple[int, str]] = []  # heap of (-when, key); what does not agree with `kept` is stale
-    for key, at in zip(requests, _next_requests(requests), strict=True):
-        is_hit = key in kept
-        yield is_hit
-        if not is_hit and len(kept) >= capacity:
-            while kept.get(latest[0][1]) != -latest[0][0]:
-                heapq.heappop(latest)
-            if at >= -latest[0][0]:
-                continue
-            del kept[heapq.heappop(latest)[1]]
-        kept[key] = at
-        heapq.heappush(latest, (-at, key))
-
-
-def _next_requests(requests: Sequence[str]) -> list[int]:
-    """For each request, the number of the next one of its key; of those without one each a number of its own."""
-    nexts, seen = [0] * len(requests), dict[str, int]()
-    for number in reversed(range(len(requests))):
-        nexts[number] = seen.get(requests[number], len(requests) + number)
-        seen[requests[number]] = number
-    return nexts
-
-
 def hit_share(policy: Policy, trace: Trace, capacity: int, *, first: int = 0) -> float:
     """Hits of the requests, 0 to 1; the `first` of them only fill the cache."""
     hits = list(policy(trace, capacity))[first:]
@@ -138,7 +93,7 @@ def hit_share(policy: Policy, trace: Trace, capacity: int, *, first: int = 0) ->
 
 
 POLICIES: Final[Mapping[str, Policy]] = {
-    "ours": ours,
+    "ours": run_aware,
     "LRU": lru,
     "W-TinyLFU": w_tinylfu,
     "Belady": belady,

@@ -1,20 +1,17 @@
-"""Makes anew what the README shows: its picture, and the output behind every `$ tagspace-lab` line; and DESIGN.md's."""
+"""Makes anew what README and docs show: the pictures, and the output behind every `$` line."""
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import tagspace_lab as tl
+from benchmarks.shown import PAGES, fill, open_shell
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "before_after.png"
 THROTTLE = ROOT / "docs" / "throttle.png"
 SCENARIOS = ("anthropic-tier1", "openai-tier1")
-SHOWN = re.compile(r"```console\n\$ tagspace-lab ([^\n]+)\n.*?```", re.DOTALL)
 
 
 def draw_picture() -> None:
@@ -45,25 +42,14 @@ def draw_throttle() -> None:
     figure.savefig(THROTTLE, dpi=110, facecolor="white", metadata={"Software": None})
 
 
-def fill_readme() -> None:
-    """Run every command that README shows, and put what it prints below it."""
-    readme = ROOT / "README.md"
-    readme.write_text(SHOWN.sub(_run, readme.read_text("utf-8")), "utf-8")
-
-
-def _run(shown: re.Match[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tagspace_lab", *shown[1].split()],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"},
-        check=True,
-    )
-    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
-    return f"```console\n$ tagspace-lab {shown[1]}\n{printed}\n```"
+def fill_pages() -> None:
+    """Run every command that README and docs show, and put what it prints below it."""
+    for page in PAGES:
+        with open_shell() as shell:
+            page.write_text(fill(page.read_text("utf-8"), shell), "utf-8")
 
 
 if __name__ == "__main__":
     draw_picture()
     draw_throttle()
-    fill_readme()
+    fill_pages()

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from tagspace_lab.errors import InputError, ServiceError, TagspaceError
     from tagspace_lab.lab.folders import snapshot_folder
     from tagspace_lab.lab.objective import Goals
-    from tagspace_lab.lab.plots import plot_before_after, plot_run, plot_sweep, plot_throttle, plot_trials
+    from tagspace_lab.lab.plots import (
+        plot_before_after,
+        plot_efficiency,
+        plot_front,
+        plot_gain,
+        plot_hits,
+        plot_importance,
+        plot_map,
+        plot_quality,
+        plot_run,
+        plot_sweep,
+        plot_throttle,
+        plot_throttles,
+        plot_trials,
+    )
     from tagspace_lab.lab.profiles import Profile, diff_profiles, read_profile, write_profile
     from tagspace_lab.lab.replay import replay
     from tagspace_lab.lab.report import Report, RunSummary
@@ -57,9 +71,17 @@ __all__ = [
     "load_settings",
     "load_space",
     "plot_before_after",
+    "plot_efficiency",
+    "plot_front",
+    "plot_gain",
+    "plot_hits",
+    "plot_importance",
+    "plot_map",
+    "plot_quality",
     "plot_run",
     "plot_sweep",
     "plot_throttle",
+    "plot_throttles",
     "plot_trials",
     "read_profile",
     "replay",
@@ -75,7 +97,21 @@ _HOMES = {
     "errors": ("InputError", "ServiceError", "TagspaceError"),
     "lab.folders": ("snapshot_folder",),
     "lab.objective": ("Goals",),
-    "lab.plots": ("plot_before_after", "plot_run", "plot_sweep", "plot_throttle", "plot_trials"),
+    "lab.plots": (
+        "plot_before_after",
+        "plot_efficiency",
+        "plot_front",
+        "plot_gain",
+        "plot_hits",
+        "plot_importance",
+        "plot_map",
+        "plot_quality",
+        "plot_run",
+        "plot_sweep",
+        "plot_throttle",
+        "plot_throttles",
+        "plot_trials",
+    ),
     "lab.profiles": ("Profile", "diff_profiles", "read_profile", "write_profile"),
     "lab.replay": ("replay",),
     "lab.report": ("Report", "RunSummary"),

@@ -11,6 +11,7 @@
     │   ├── ConfluenceError
     │   ├── ModelError        no answer to be had from a model's endpoint
     │   └── StoreError        a cache store that cannot be opened
+    ├── NotebookError         a cell of a notebook failed (exit code 1)
     └── ClockError            virtual time was used for what it cannot do
         └── DeadlockError     everything waits and nothing is scheduled
 
@@ -27,6 +28,7 @@ __all__ = [
     "InputError",
     "JournalError",
     "ModelError",
+    "NotebookError",
     "ScenarioError",
     "ServiceError",
     "SettingsError",
@@ -79,6 +81,10 @@ class ModelError(ServiceError):
 
 class StoreError(ServiceError):
     """A cache store cannot be opened."""
+
+
+class NotebookError(TagspaceError):
+    """A cell of a notebook failed for a reason that is not this package's, or its kernel died."""
 
 
 class ClockError(TagspaceError):

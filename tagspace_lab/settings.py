@@ -153,12 +153,15 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     """Settings from variables that are passed in; `environ` wins over `env_file`, what neither names is default.
 
     Other variables of a shared file or environment are passed over; one that starts with
-    `TAG_SPACE_` and is unknown is an error.
+    `TAG_SPACE_` and is unknown is an error. A ceiling below the default start is where a run starts then.
     """
     variables = (read_env_file(env_file) if env_file else {}) | dict(environ or {})
     values: dict[str, Any] = {
         _field(name): text for name, text in variables.items() if _is_ours(name) and name not in ELSEWHERE
     }
+    lower = [str(number) for number in range(1, Settings.model_fields["ai_concurrency"].default)]
+    if "ai_concurrency" not in values and values.get("max_ai_concurrency") in lower:
+        values["ai_concurrency"] = values["max_ai_concurrency"]
     return Settings(**values)
 
 

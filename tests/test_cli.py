@@ -17,7 +17,8 @@ from tagspace_lab.errors import ServiceError
 
 COMMANDS = (
     *("monitor", "check", "diagnose"),
-    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "lab"),
+    *("replay", "sweep", "tune", "verify", "calibrate", "quality", "twin", "scenarios", "gallery", "lab"),
+    "notebook",
     *("snapshot folder", "snapshot confluence", "snapshot generate", "profile show", "profile diff", "profile check"),
     *("profile export", "profile apply"),
 )
@@ -67,6 +68,7 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("scenarios nosuch", "no scenario 'nosuch'"),
     ("monitor --log nosuch.log", "nosuch.log is not there"),
     ("monitor one --log x.log", "name one of them"),
+    ("gallery -o /proc/nosuch/gallery.html", "cannot be written"),
     ("diagnose nosuch.json", "nosuch.json cannot be read"),
     ("check --scenario nosuch", "no scenario 'nosuch'"),
 )
@@ -379,9 +381,20 @@ def test_defect_shows_its_traceback_only_on_request(
     assert ("Traceback" in told) is debug
 
 
+def test_gallery_is_one_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tagspace_lab.lab.plots import gallery
+
+    monkeypatch.setattr(gallery, "PICTURES", gallery.PICTURES[:1])
+    result = run("gallery -o out/gallery.html")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Wrote 1 pictures to out/gallery.html.\n"
+    assert "plot_run" in (folder / "out/gallery.html").read_text("utf-8")
+    assert "gallery.html exists" in run("gallery -o out/gallery.html").stderr
+
+
 def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr("tagspace_lab.cli.notebooks._notebooks", lambda: Path("books"))
+    monkeypatch.setattr("tagspace_lab.lab.notebooks.notebooks_dir", lambda: Path("books"))
     monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: object())
     monkeypatch.setattr("os.execv", lambda path, arguments: calls.append(arguments))
     assert run("lab --no-browser --port 9").exit_code == 0
@@ -390,7 +403,7 @@ def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.M
 
 def test_lab_without_jupyterlab_or_notebooks_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tagspace_lab.cli.notebooks.find_spec", lambda name: None)
-    monkeypatch.setattr("tagspace_lab.cli.notebooks.shipped_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("tagspace_lab.lab.notebooks.shipped_dir", lambda: tmp_path / "data")
     absent = run("lab")
     assert absent.exit_code == 2
     assert "come with the repository" in absent.stderr

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tagspace_lab.cli.app import app
 from tagspace_lab.lab.world import serve
+from tagspace_lab.live.task import Request
 from tagspace_lab.pipeline.journal import Journal, Task, TaskState
 from tagspace_lab.twin.app import build_app
 from tests.fakes import RULES, TinySpace, make_scenario
@@ -95,6 +96,23 @@ def test_file_of_another_kind_is_refused_at_once(folder: Path) -> None:
     assert "neither .csv nor .json" in refused.stderr
 
 
+def test_folder_that_cannot_be_written_is_refused_before_anything_is_paid_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/proc/self")
+    refused = CliRunner().invoke(app, ["tag", "TINY"])
+    assert refused.exit_code == 2
+    assert "name a file in a writable folder" in refused.stderr
+    assert not (folder / "state").exists()
+
+
+def test_calls_to_the_fallback_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG_SPACE_FALLBACK_MODEL", "local")
+    done = tag("--model", NO_MODEL)
+    assert done.exit_code == 0, done.stderr
+    assert "calls (2 to the fallback)" in done.stderr
+
+
 def test_result_is_shown_even_where_its_file_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "changes.csv")
@@ -110,7 +128,8 @@ def test_space_that_another_process_tags_is_told_and_not_resumed(folder: Path) -
     tag()
     with Journal(folder / "state" / "journal.sqlite") as journal:
         site = journal.tasks()[0].site
-        journal.begin(Task("TINY-other", "TINY", site, TaskState.RUNNING, time.time() + 60))
+        request = Request("TINY", labels=RULES.vocabulary).to_dict()
+        journal.begin(Task("TINY-other", "TINY", site, TaskState.RUNNING, time.time() + 60, request=request))
         assert "Note: TINY-other is running on this space" in tag().stderr
         refused = tag("--resume")
     assert refused.exit_code == 2

@@ -32,7 +32,7 @@ BELOW = {
 IMPURE = {"asyncio", "httpx", "time", "os", "pathlib", "sqlite3"}
 ONE_HOME: dict[str, str | tuple[str, ...]] = {
     "optuna": ("lab/search.py", "lab/storages.py"),
-    "matplotlib": "lab/plots",
+    "matplotlib": "lab/plots/",
 }
 
 
@@ -119,6 +119,7 @@ def test_every_room_has_its_place() -> None:
         ("errors.py", "from tagspace_lab.records import Page"),
         ("lab/sweep.py", "import optuna"),
         ("lab/tune.py", "import matplotlib.pyplot as plt"),
+        ("lab/plots.py", "import matplotlib.pyplot as plt"),
         ("lab/tune.py", "import time\ntime.sleep(1)"),
         ("cli.py", "from time import sleep"),
         ("cli.py", "import pickle"),

@@ -13,9 +13,11 @@ import pytest
 import tagspace_lab
 
 NAMES = """
-    GeneratedSpace Goals InputError Page Profile Report RunSummary Scenario ServiceError Settings Space TagspaceError
-    Tuned Verification __version__ diff_profiles load_scenario load_settings load_space plot_before_after plot_run
-    plot_sweep plot_throttle plot_trials read_profile replay save_space snapshot_folder sweep tune verify write_profile
+    GeneratedSpace Goals InputError Page Profile Report RunSummary Scenario ServiceError Settings Space
+    TagspaceError Tuned Verification __version__ diff_profiles load_scenario load_settings load_space
+    plot_before_after plot_efficiency plot_front plot_gain plot_hits plot_importance plot_map plot_quality plot_run
+    plot_sweep plot_throttle plot_throttles plot_trials read_profile replay save_space snapshot_folder sweep tune
+    verify write_profile
 """.split()
 
 PARAMETERS = {
@@ -29,6 +31,14 @@ PARAMETERS = {
     "plot_trials": "tuned ax",
     "plot_sweep": "frame x y hue ax run",
     "plot_before_after": "runs ax",
+    "plot_efficiency": "runs ax",
+    "plot_front": "front trials x y ax",
+    "plot_gain": "verification ax",
+    "plot_hits": "frame ax",
+    "plot_importance": "importance ax of",
+    "plot_map": "frame x y value trials ax run",
+    "plot_quality": "frame ax",
+    "plot_throttles": "scores ax",
 }
 
 

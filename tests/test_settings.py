@@ -94,6 +94,13 @@ def test_start_may_equal_the_ceiling() -> None:
     assert Settings(ai_concurrency=1, max_ai_concurrency=1).max_ai_concurrency == 1
 
 
+@pytest.mark.parametrize(("ceiling", "start"), [("1", 1), ("2", 2), ("3", 3), ("20", 3)])
+def test_run_starts_at_a_ceiling_that_alone_was_lowered(ceiling: str, start: int) -> None:
+    settings = load_settings({"TAG_SPACE_MAX_AI_CONCURRENCY": ceiling})
+    assert (settings.ai_concurrency, settings.max_ai_concurrency) == (start, int(ceiling))
+    assert refuse_variable("TAG_SPACE_MAX_AI_CONCURRENCY", "0").startswith("TAG_SPACE_MAX_AI_CONCURRENCY is 0;")
+
+
 @pytest.mark.parametrize("name", ["TAG_SPACE_BATCHSIZE", "tag_space_batch_size", "TAG_SPACE_BATCH_SIZES"])
 def test_unknown_variable_is_refused_with_the_nearest_and_without_its_value(name: str) -> None:
     message = refuse_variable(name, "hunter2")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.peers.challenges import CHALLENGES, Challenge
 from benchmarks.peers.clients import OURS, ROOT
 from benchmarks.peers.report import Score
+from tagspace_lab.lab.plots.style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, paint, prepare
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,15 +18,15 @@ __all__ = ["draw_picture", "spread"]
 _PICTURE = ROOT / "docs" / "peers.png"
 _MOST = 40.0  # 429s a call at the right end of an axis
 _GAP = 0.085  # of an axis, between two names
-# Okabe and Ito's palette, with marks that differ, too: a dot is known in grey.
+# Marks that differ, too: a dot is known in grey.
 _LOOKS = {
-    "learned": ("#D55E00", "*"),
-    "openai-sdk": ("#0072B2", "s"),
-    "litellm": ("#009E73", "^"),
-    "langchain": ("#56B4E9", "v"),
-    "curator": ("#CC79A7", "D"),
-    "botocore": ("#E69F00", "P"),
-    "aiolimiter": ("#000000", "o"),
+    "learned": (RED, "*"),
+    "openai-sdk": (BLUE, "s"),
+    "litellm": (GREEN, "^"),
+    "langchain": (SKY, "v"),
+    "curator": (PURPLE, "D"),
+    "botocore": (ORANGE, "P"),
+    "aiolimiter": (INK, "o"),
 }
 
 
@@ -74,7 +75,8 @@ def _foot(group: Sequence[float], gap: float) -> float:
 
 
 def _draw_panel(ax: Axes, challenge: Challenge, scores: Mapping[str, Score]) -> None:
-    ax.set_title(f"{challenge.name}: {challenge.title}", loc="left", fontsize=9)
+    prepare(ax)
+    ax.set_title(f"{challenge.name}: {challenge.title}", loc="left", fontsize=9, color=INK)
     ax.set_xscale("symlog", linthresh=0.01, linscale=0.6)
     ax.set_xlim(-0.002, _MOST)
     ax.set_ylim(-0.04, 1.04)
@@ -82,8 +84,7 @@ def _draw_panel(ax: Axes, challenge: Challenge, scores: Mapping[str, Score]) -> 
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
     ax.tick_params(labelsize=8)
     ax.minorticks_off()
-    ax.grid(color="#dddddd", linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
+    paint(ax)
     shown = {name: score for name, score in scores.items() if name in _LOOKS}
     for place, (name, score) in zip(
         spread([score.efficiency for score in shown.values()], _GAP), shown.items(), strict=True
@@ -101,7 +102,7 @@ def _draw_client(ax: Axes, name: str, score: Score, place: float) -> None:
         markersize=13 if is_ours else 6.5,
         color=color,
         markerfacecolor="white" if score.undone else color,
-        markeredgecolor="black" if is_ours else color,
+        markeredgecolor=INK if is_ours else color,
         clip_on=False,
         zorder=4 if is_ours else 3,
     )
@@ -113,7 +114,7 @@ def _draw_client(ax: Axes, name: str, score: Score, place: float) -> None:
         va="center",
         fontsize=9.5 if is_ours else 8,
         fontweight="bold" if is_ours else "normal",
-        color=color if is_ours else "#222222",  # pale colours are hard to read
+        color=color if is_ours else INK,  # pale colours are hard to read
         arrowprops={
             "arrowstyle": "-",
             "color": color,

@@ -11,6 +11,7 @@ import typer
 from tagspace_lab import __version__
 from tagspace_lab.cli import (
     calibration,
+    gallery,
     measuring,
     notebooks,
     operations,
@@ -70,7 +71,19 @@ def about(
     """
 
 
-for group in (tagging, serving, operations, replays, studies, tuning, calibration, measuring, worlds, notebooks):
+for group in (
+    tagging,
+    serving,
+    operations,
+    replays,
+    studies,
+    tuning,
+    calibration,
+    measuring,
+    worlds,
+    gallery,
+    notebooks,
+):
     app.add_typer(group.commands)
 app.add_typer(snapshots, name="snapshot")
 app.add_typer(profiles, name="profile")

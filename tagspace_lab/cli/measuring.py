@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from tagspace_lab.cli.options import AsJson, EnvFile, Force, ProfileName, Seed, examples, read_values, whole
-from tagspace_lab.cli.screen import print_json, print_table, say
+from tagspace_lab.cli.screen import print_json, print_table, say, show_progress
 
 if TYPE_CHECKING:
     from tagspace_lab.clients.models import Model
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tagspace_lab.lab.samples import Sample
     from tagspace_lab.lab.trials import LiveTrial
     from tagspace_lab.policy.prompts import LabelRules
+    from tagspace_lab.records import Space
     from tagspace_lab.settings import Settings
 
 __all__ = ["commands", "show_live", "try_profiles"]
@@ -28,13 +29,15 @@ T = TypeVar("T")
 
 @commands.command(
     epilog=examples(
-        "tagspace-lab snapshot confluence DOCS -o docs.jsonl.gz",
-        "tagspace-lab quality docs.jsonl.gz --model openai:gpt-4.1-mini --sample 60 -o quality.toml",
+        "tagspace-lab quality DOCS --model openai:gpt-4.1-mini --sample 60 -o quality.toml",
+        "tagspace-lab quality docs.jsonl.gz --sizes 1,10 --sample 60",
         "tagspace-lab calibrate run.jsonl --quality quality.toml -o mine.toml",
     )
 )
 def quality(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A snapshot file, or a shipped space.")],
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A live space's key, a snapshot file, or a shipped space.")
+    ],
     sizes: Annotated[str, typer.Option(metavar="B,B,...", help="Batch sizes; 1 is always among them.")] = "1,5,10,20",
     sample: Annotated[int, typer.Option(parser=whole(2, 100_000), metavar="N", help="Pages that are asked.")] = 40,
     seed: Seed = 0,
@@ -65,13 +68,13 @@ def quality(
     """
     from tagspace_lab.lab.files import check_writable, replacing
     from tagspace_lab.lab.quality import measure_quality
-    from tagspace_lab.lab.replay import as_settings, as_space
+    from tagspace_lab.lab.replay import as_settings
 
     if output:
         check_writable(output, force=force)
     chosen = read_values("--sizes", "batch_size", sizes)
     settings = as_settings(profile)
-    drawn = _draw(as_space(space), sample, seed)
+    drawn = _draw(_find_space(space, env_file), sample, seed)
 
     async def measure(asked: Model, rules: LabelRules) -> QualityCurve:
         return await measure_quality(drawn, asked, chosen, rules=rules, settings=settings, seed=seed)
@@ -99,12 +102,11 @@ def try_profiles(
     import asyncio
     import random
 
-    from tagspace_lab.lab.replay import as_space
     from tagspace_lab.lab.trials import Turns, fits_budget, judge_live, try_live
     from tagspace_lab.twin.scenario import load_scenario
 
     world, pages = load_scenario(scenario), fits_budget([settings for _, settings in profiles], calls)
-    drawn = _draw(as_space(space), pages, seed)
+    drawn = _draw(_find_space(space, env_file), pages, seed)
 
     async def race(asked: Model, rules: LabelRules) -> Turns:
         rng = random.Random(f"live {seed}")  # noqa: S311 - jitter
@@ -113,6 +115,26 @@ def try_profiles(
 
     turns = _ask_live(race, drawn, profiles[1][1], None, env_file)
     return judge_live(drawn, profiles, world, turns)
+
+
+def _find_space(name: str, env_file: Path | None) -> Space:
+    """A shipped space or a snapshot; where there is none of that name, the live space of that key."""
+    import asyncio
+    import os
+    import random
+    import time
+
+    from tagspace_lab.lab.snapshots import load_space
+    from tagspace_lab.lab.wikis import read_wiki
+    from tagspace_lab.live.connections import load_connections
+    from tagspace_lab.twin.spaces import SHIPPED
+
+    connections = load_connections(os.environ, env_file)
+    if name in SHIPPED or Path(name).exists() or not connections.confluence_url:
+        return load_space(name)
+    rng = random.Random(name)  # noqa: S311 - jitter
+    with show_progress("reading", "page") as advance:
+        return asyncio.run(read_wiki(connections, name, rng=rng, wall_clock=time.time, progress=advance))
 
 
 def _draw(space: Any, count: int, seed: int) -> Sample:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ __all__ = [
     "print_table",
     "records",
     "say",
+    "show_progress",
     "telling_warnings",
 ]
 
@@ -120,3 +121,17 @@ def _word(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
     return str(value)
+
+
+@contextmanager
+def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that follows calls of (done, all), 0 where nobody knows how many."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        yield advance

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tagspace_lab.cli.options import EnvFile, Force, Output, Seed, examples, whole
-from tagspace_lab.cli.screen import is_watched, say
+from tagspace_lab.cli.screen import say, show_progress
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.folders import Summary
@@ -40,7 +38,7 @@ def folder(
     """
     from tagspace_lab.lab.folders import snapshot_folder
 
-    with _progress("reading", "file") as advance:
+    with show_progress("reading", "file") as advance:
         summary = snapshot_folder(source, output, force=force, progress=advance)
     _tell(summary)
 
@@ -73,7 +71,7 @@ def confluence(
 
     connections = load_connections(os.environ, env_file)
     rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not a secret
-    with _progress("reading", "page") as advance:
+    with show_progress("reading", "page") as advance:
         summary = asyncio.run(
             snapshot_wiki(connections, space, output, rng=rng, wall_clock=time.time, force=force, progress=advance)
         )
@@ -97,7 +95,7 @@ def generate(
     from tagspace_lab.twin.spaces import GeneratedSpace
 
     space = GeneratedSpace(f"generated-{pages}-{seed}", pages, seed)
-    with _progress("writing", "page") as advance:
+    with show_progress("writing", "page") as advance:
         save_space(space, output, force=force, progress=advance)
     say(f"Wrote {output}: {pages} pages, seed {seed}.")
 
@@ -111,17 +109,3 @@ def _tell(summary: Summary) -> None:
         f"Wrote {summary.path}: {summary.pages} pages, {summary.labelled} of them with gold labels "
         f"({summary.vocabulary} labels in all), {summary.without_text} without text."
     )
-
-
-@contextmanager
-def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that follows calls of (done, all), 0 where nobody knows how many."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
-
-        yield advance

@@ -91,6 +91,7 @@ def tag(
       CONFLUENCE_URL              https://example.atlassian.net, or a Data Center's address
       CONFLUENCE_USERNAME, CONFLUENCE_API_TOKEN        for Cloud
       CONFLUENCE_PERSONAL_TOKEN                        for Data Center
+      CONFLUENCE_KIND             cloud or data-center, where the address does not tell
       TAG_SPACE_MODEL             local (the default: needs no network), openai:NAME, anthropic:NAME
       OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL
 
@@ -105,8 +106,7 @@ def tag(
     from tagspace_lab.live.task import Request, read_labels, read_names
 
     force = force or resume  # what the task wrote when it was stopped is out of date then
-    if output:
-        check_changes_path(output, force=force)
+    check_changes_path(output or Path("changes.csv"), force=force or output is None)
     request = Request(
         space,
         apply,
@@ -242,11 +242,13 @@ def _tell(result: TagResult, target: Path, *, force: bool, as_json: bool) -> Non
     from tagspace_lab.pipeline.journal import TaskState
 
     document = result.to_dict()
-    if as_json:
-        print_json(document)
-    else:
-        _show(document)
-    write_changes(target, document, force=force)
+    try:
+        if as_json:
+            print_json(document)
+        else:
+            _show(document)
+    finally:  # either place may be full
+        write_changes(target, document, force=force)
     say(f"Wrote {target}: a row for each of {document['processed']:,} pages.")
     if result.absent_pages:
         shown = ", ".join(result.absent_pages[:_SHOWN_PAGES]) + (", ..." if result.absent_pages[_SHOWN_PAGES:] else "")
@@ -280,9 +282,10 @@ def _show(document: dict[str, Any]) -> None:
         say(f"{document['space']}, {document['total']:,} pages: no page {verb.replace('got', 'gets')} a label.")
     _show_errors([detail for detail in details if detail["status"] == "error"])
     metrics = document["concurrency_metrics"]
+    fallbacks = f" ({metrics['fallbacks']:,} to the fallback)" if metrics["fallbacks"] else ""
     say(
         f"{document['processed']:,} pages in {document['makespan_s']:.1f} s, {document['errors']:,} errors, "
-        f"{metrics['total_ai_calls']:,} calls, {metrics['rate_limit_errors']:,} 429s, "
+        f"{metrics['total_ai_calls']:,} calls{fallbacks}, {metrics['rate_limit_errors']:,} 429s, "
         f"{document['cache_stats']['hit_rate']:.0%} from the cache, {_word_cost(document['usd'])}."
     )
 

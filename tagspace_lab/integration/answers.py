@@ -17,7 +17,7 @@ __all__ = ["read_answer"]
 _ID_NAMES = ("id", "page_id", "pageId", "page")
 _LABEL_NAMES = ("labels", "tags", "keywords", "topics", "categories", "label", "tag")
 _START = re.compile(r"[\[{]")
-_MOST_STARTS = 20
+_MOST_STARTS = 60
 _LINE = r"^[\s*\-#\"'`]*+(?:page[\s_]*+)?(?:id[\s:=]*+)?[\"'`\[]*+%s[\"'`\]]*+\s*+[:=\-–—>]++\s*+(.+)$"
 _PREFIX = re.compile(r"^\W*(?:labels?|tags?|keywords?|topics?)\b[^:\n]{0,40}:", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
@@ -27,14 +27,17 @@ _MOST_CHARS = 1_000_000
 
 def read_answer(answer: Any, page_ids: tuple[str, ...]) -> str:
     """`answer` as `{"pages": [{"id": ..., "labels": [...]}]}`, or as it is where nothing can be made of it."""
+    entries: list[tuple[str, list[str]]] = []
     if not isinstance(answer, str):
         entries = list(_entries(answer, page_ids))
         return _dump(entries) if entries else str(answer)
     text = answer[:_MOST_CHARS]
     for document in _documents(text):
-        if entries := list(_entries(document, page_ids)):
-            return _dump(entries)
-    entries = list(_lines(text, page_ids))
+        known = {page_id for page_id, _ in entries}
+        entries += [entry for entry in _entries(document, page_ids) if entry[0] not in known]
+        if known.union(page_id for page_id, _ in entries).issuperset(page_ids):
+            break
+    entries = entries or list(_lines(text, page_ids))
     return _dump(entries) if entries else text
 
 
@@ -72,8 +75,8 @@ def _entries(document: Any, page_ids: tuple[str, ...]) -> Iterator[tuple[str, li
             for page_id in page_ids:
                 if (labels := _labels(keys.get(page_id))) is not None:
                     yield page_id, labels
-        elif _page_id(document) is not None or any(name in document for name in _LABEL_NAMES):
-            yield from _entry(document, page_ids)
+        elif found := list(_entry(document, page_ids)):
+            yield from found
         else:
             for name, value in keys.items():
                 if _is_wrapped(name, value) and (found := list(_entries(value, page_ids))):

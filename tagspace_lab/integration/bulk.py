@@ -20,7 +20,10 @@ from tagspace_lab.records import Status, Tagging
 
 __all__ = ["BulkTaggingService"]
 
-_LISTINGS = ("list_pages", "get_space_pages", "get_pages_in_space", "get_all_pages_from_space")
+_LISTINGS = (
+    *("list_pages", "get_space_pages", "get_pages_in_space", "get_all_pages_from_space"),
+    *("list_space_pages", "get_page_ids", "get_all_pages", "get_pages"),
+)
 _KEPT_TASKS = 200
 
 
@@ -28,7 +31,7 @@ class BulkTaggingService:
     """Tags spaces through the host's own client and agent.
 
     Beyond `get_page`, `confluence` needs `async list_pages(space_key)` to tag a whole space (ids, or dicts with `id`;
-    `get_space_pages`, `get_pages_in_space` and `get_all_pages_from_space` are taken as well), and, to write,
+    `get_space_pages`, `get_all_pages_from_space` and the like are taken as well), and, to write,
     `async add_labels(page_id, labels)`. Where it has `async get_labels(page_id)`, only what a page lacks is added.
     """
 

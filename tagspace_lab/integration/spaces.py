@@ -219,6 +219,7 @@ class SpaceRun:
             rules=self._rules,
             model_name=model.name,
             result=self.result,
+            share=False,  # as `get_ai_cache()`, which goes by the page's id, too
             total=len(self.pages.ids),
             on_progress=lambda processed, total: self._on_page(),
             check_stop=stop if stop.check is not None else None,

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
-from tagspace_lab.lab.comparison import draw_seeds
+from tagspace_lab.lab.comparison import draw_seeds, find_last_days
 from tagspace_lab.lab.facts import rounded, scenario_facts, space_facts
 from tagspace_lab.lab.profiles import Change, Profile, diff_profiles
 from tagspace_lab.lab.report import RunSummary
@@ -186,7 +186,7 @@ def measure_effects(
     jobs: int = 1,
     progress: bool = True,
 ) -> Effects:
-    """Replay both profiles on the same fresh seeds, which no study of any seed draws, `runs` times each.
+    """Replay both profiles on the same fresh seeds, which no study of any seed draws, and on the last days of edits.
 
     Raises InputError for a space or scenario that cannot be read, and for a single seed: it has no interval.
     """
@@ -194,14 +194,15 @@ def measure_effects(
     if seeds < 2:
         raise InputError(f"seeds is {seeds}; allowed: an integer from 2, or the changes have no interval.")
     chosen = draw_seeds("verify", seed, seeds)
-    tasks = [Task(profile.settings, number) for number in chosen for profile in (before, after)]
     with Workers(space, scenario, jobs) as workers:
+        (place,), day = workers.places, find_last_days(workers.places, runs)
+        pair = (before.settings, after.settings)
+        tasks = [Task(settings, number, first_day=day) for number in chosen for settings in pair]
         bar = tqdm(
             workers.measure(tasks, runs), total=len(tasks), unit="replay", desc="comparing", disable=not progress
         )
         replays = list(bar)
-        (place,) = workers.places
-        facts = space_facts(place.space), scenario_facts(place.scenario)
+    facts = space_facts(place.space), scenario_facts(place.scenario)
     return Effects(*facts, (before, after), tuple(chosen), replays[::2], replays[1::2])
 
 

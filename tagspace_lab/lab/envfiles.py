@@ -2,7 +2,8 @@
 
 python-dotenv says what is a key, and what only looks like one in a comment or inside a quoted value. A key that is
 there gets its value where it stands, at every place where it stands, since readers differ in which of two they take;
-`export`, indentation, a comment behind it and the line's end stay. Keys that are not there are added at the end.
+`export`, indentation, a comment behind it and the line's end stay. Keys that are not there are added at the end, with
+`export` where all other keys of the file have it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ FIVE_KEYS = tuple(
 _MARK = "\ufeff"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NAMED = re.compile("|".join(FIVE_KEYS), re.IGNORECASE)
+_EXPORT = re.compile(r"\s*export[^\S\r\n]+")
 _ASSIGNMENT = re.compile(
     r"""(\s*(?:export[^\S\r\n]+)?)              # stays: blank lines, indentation, export
     (?:'[^']+'|[^=#\s]+)                        # the name
@@ -100,8 +102,10 @@ def set_keys(content: bytes, values: Mapping[str, str]) -> bytes:
     mark = marked.removesuffix(text)
     bindings = list(_parse(text))
     parts = [_assign(binding, values) for binding in bindings]
-    missing = [name for name in values if name not in {binding.key for binding in bindings}]
-    return _encode(mark + "".join(parts) + _ending(text, [f"{name}={values[name]}" for name in missing]))
+    said = {binding.key: bool(_EXPORT.match(binding.original.string)) for binding in bindings if binding.key}
+    export = "export " if said and all(said.values()) else ""
+    lines = [f"{export}{name}={value}" for name, value in values.items() if name not in said]
+    return _encode(mark + "".join(parts) + _ending(text, lines))
 
 
 def _assign(binding: Binding, values: Mapping[str, str]) -> str:

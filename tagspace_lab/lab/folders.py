@@ -28,10 +28,10 @@ from tagspace_lab.lab.snapshots import Progress, SnapshotSpace, save_space, spac
 from tagspace_lab.policy.markup import trees
 from tagspace_lab.policy.prompts import LabelRules
 from tagspace_lab.policy.text import plain_text
-from tagspace_lab.records import Page
+from tagspace_lab.records import Page, Space
 from tagspace_lab.twin.spaces import page_line
 
-__all__ = ["Summary", "snapshot_folder"]
+__all__ = ["Summary", "snapshot_folder", "write_folder"]
 
 _MARKDOWN = frozenset({".md", ".markdown"})
 _HTML = frozenset({".html", ".htm"})
@@ -89,6 +89,24 @@ def snapshot_folder(
     save_space(space, out, force=force)
     problems = tuple(reader.problems)
     return Summary(out, len(space), reader.labelled, reader.without_text, len(space.vocabulary), problems)
+
+
+def write_folder(space: Space, folder: Path | str) -> Path:
+    """The other way round: one HTML file a page with its title and gold labels as front matter; gives the folder.
+
+    The files are named by the pages' numbers in the space, so that a snapshot of the folder has the same pages in the
+    same order. SnapshotError where the folder is there already, or cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True)
+        for index in range(len(space)):
+            page = space.page(index)
+            front = yaml.safe_dump({"title": page.title, "labels": list(space.gold(page.id))}, allow_unicode=True)
+            (folder / f"{index + 1:06}.html").write_text(f"---\n{front}---\n{page.body}", "utf-8")
+    except OSError as error:
+        raise SnapshotError(f"{folder} cannot be written: {error.strerror}; name a folder that is not there") from error
+    return folder
 
 
 class _FolderReader:

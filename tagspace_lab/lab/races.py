@@ -6,14 +6,29 @@ A call counts as admitted when it was sent, if it was answered. All rates are ca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from tagspace_lab.lab.arena import Race
+from tagspace_lab.lab.arena import ORACLE, Race, race
+from tagspace_lab.policy.limits import LIMITERS
 from tagspace_lab.records import Outcome
+from tagspace_lab.twin.regimes import draw_regime
 from tagspace_lab.twin.scenario import LimitStep, Outage
 
-__all__ = ["Score", "admitted_s", "recovery_s", "score", "smaller_share", "time_to_capacity_s"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Score",
+    "admitted_s",
+    "race_all",
+    "recovery_s",
+    "score",
+    "smaller_share",
+    "tabulate_scores",
+    "time_to_capacity_s",
+]
 
 _SPAN = 10
 _ENOUGH = 0.9
@@ -55,6 +70,36 @@ def score(race: Race, oracle: Race) -> Score:
         recovery=_share(recovery_s(race, oracle), oracle.makespan_s),
         smaller_share=smaller_share(race),
     )
+
+
+def race_all(numbers: Iterable[int], throttles: Iterable[str] = tuple(LIMITERS)) -> list[Score]:
+    """Every throttle in each of the random regimes of these numbers, regime by regime."""
+    scores = []
+    for regime in map(draw_regime, numbers):
+        oracle = race(regime, ORACLE)
+        scores += [score(race(regime, throttle), oracle) for throttle in throttles]
+    return scores
+
+
+def tabulate_scores(scores: Sequence[Score]) -> pd.DataFrame:
+    """One row a throttle, the nearest to the oracle first; the index is `throttle`.
+
+    Columns: of_oracle and worst (float64, the oracle's makespan / the throttle's: mean and least of the regimes),
+    refusals (float64, mean of the 429s a call), undone (int64, calls in all that were never answered).
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(map(asdict, scores))
+    groups = frame.assign(refusals=frame["refusals"] / frame["calls"]).groupby("throttle")
+    table = pd.DataFrame(
+        {
+            "of_oracle": groups["of_oracle"].mean(),
+            "worst": groups["of_oracle"].min(),
+            "refusals": groups["refusals"].mean(),
+            "undone": groups["undone"].sum(),
+        }
+    )
+    return table.sort_values("of_oracle", ascending=False, kind="stable")
 
 
 def admitted_s(race: Race) -> list[float]:

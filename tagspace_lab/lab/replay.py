@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from tagspace_lab.clients.stores import MemoryStore, Store
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.facts import scenario_facts
 from tagspace_lab.lab.profiles import read_profile
 from tagspace_lab.lab.report import STANDING_NOTES, Report, RunSummary, summarise_run
 from tagspace_lab.lab.snapshots import load_space
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.lab.world import TextMemo, World
 from tagspace_lab.lab.yardstick import bound_run, micro_f1
 from tagspace_lab.pipeline.pipeline import RunResult
 from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.policy.prompts import LabelRules
-from tagspace_lab.records import Space, Status, Tagging
+from tagspace_lab.records import Attempt, Outcome, Space, Status, Tagging
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.scenario import Scenario, load_scenario
 
@@ -58,10 +57,16 @@ def replay(
     space, scenario, chosen = as_space(space), _as_scenario(scenario), as_settings(settings)
     chosen = baseline_settings(chosen) if baseline else chosen
     title = f"{space.name} on {scenario.name}"
-    with tqdm(total=len(space) * runs, unit="page", desc=title, disable=not progress) as bar:
+    with watch(len(space) * runs, "page", title, shown=progress) as view:
+        refusals = 0
 
         def advance(done: int, total: int) -> None:
-            bar.update()
+            view.advance()
+
+        def tell(attempt: Attempt) -> None:
+            nonlocal refusals
+            refusals += attempt.outcome is Outcome.RATE_LIMITED
+            view.tell(rate_limit_errors=refusals, concurrency=attempt.in_flight)
 
         passes = list(
             _passes(
@@ -70,6 +75,7 @@ def replay(
                 runs,
                 wall_clock=wall_clock,
                 on_progress=advance,
+                on_attempt=tell,
                 check_stop=check_stop,
                 trace=trace,
             )
@@ -133,6 +139,7 @@ def _passes(
     first_day: int = 0,
     wall_clock: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    on_attempt: Callable[[Attempt], None] | None = None,
     check_stop: Callable[[], bool] | None = None,
     trace: TraceWriter | None = None,
 ) -> Iterator[tuple[RunSummary, RunResult]]:
@@ -149,6 +156,7 @@ def _passes(
             wall_clock=wall_clock,
             read_text=_TEXTS.read,
             on_progress=on_progress,
+            on_attempt=on_attempt,
             check_stop=check_stop,
             on_epoch=epochs_s.append,
             trace=trace,

@@ -98,8 +98,9 @@ class Verification:
         """One row a run, one for `all`, and where there are several places one for each; the index is `run`.
 
         Columns: before_s and after_s (median makespan over the seeds, in s; of several runs their sum, of several
-        places their mean), gain, gain_low, gain_high (shares, 95 % interval), and before_/after_ of rate_limit_share
-        (429s per request), tokens (mean of a run), f1 (NaN without gold labels) and errors (pages, of all seeds).
+        places their mean), gain, gain_low, gain_high (shares, 95 % interval), and `before_` and `after_` of
+        rate_limit_share (429s per request), tokens (mean of a run), f1 (NaN without gold labels) and errors (pages, of
+        all seeds).
         """
         runs = range(len(self.before[0]))
         rows = {**{str(run + 1): self._row(run=run) for run in runs}, "all": self._row()}
@@ -159,6 +160,13 @@ class Verification:
     def _repr_html_(self) -> str:
         title = f"{self.space['name']}: {self.space['pages']} pages, scenario {self.scenario['name']}"
         return render_card(title, self.overview(), [self.verdict()])
+
+    def gains(self, row: str = "all") -> list[float]:
+        """Of each seed: the share that `after` saves, in one row of `table`. Their spread is behind the interval."""
+        named = {self._place_name(place): place for place in range(len(self.places))}
+        run, place = int(row) - 1 if row.isdigit() else None, named.get(row)
+        before, after = (self._costs(side, run, place) for side in self.sides[:2])
+        return [1 - late / early if early else 0.0 for early, late in zip(before, after, strict=True)]
 
     @property
     def _more_errors(self) -> int:

@@ -19,7 +19,7 @@ from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page
 from tagspace_lab.twin.spaces import page_line
 
-__all__ = ["snapshot_confluence", "snapshot_wiki"]
+__all__ = ["read_wiki", "snapshot_confluence", "snapshot_wiki"]
 
 
 async def snapshot_wiki(
@@ -38,6 +38,20 @@ async def snapshot_wiki(
         return await snapshot_confluence(confluence, space_key, out, force=force, progress=progress)
 
 
+async def read_wiki(
+    connections: Connections,
+    space_key: str,
+    *,
+    rng: random.Random,
+    wall_clock: Callable[[], float],
+    progress: Progress | None = None,
+) -> SnapshotSpace:
+    """The space as a snapshot would hold it, and no file. Raises what :func:`snapshot_confluence` raises."""
+    async with open_http() as http:
+        confluence = open_confluence(connections, http, rng, wall_clock, with_labels=True)
+        return (await _read(confluence, space_key, progress)).space(space_key)
+
+
 async def snapshot_confluence(
     confluence: Confluence,
     space_key: str,
@@ -54,6 +68,14 @@ async def snapshot_confluence(
     """
     out = Path(out)
     check_writable(out, force=force)
+    reader = await _read(confluence, space_key, progress)
+    space = reader.space(space_key)
+    save_space(space, out, force=force)
+    problems = tuple(reader.problems)
+    return Summary(out, len(space), reader.labelled, reader.without_text, len(space.vocabulary), problems)
+
+
+async def _read(confluence: Confluence, space_key: str, progress: Progress | None) -> _Reader:
     await confluence.who_am_i()
     reader = _Reader()
     async for listing in confluence.listings(space_key):
@@ -61,12 +83,7 @@ async def snapshot_confluence(
             reader.add(page)
         if progress is not None:
             progress(reader.pages, 0)
-    space = SnapshotSpace(space_key, space_key, map(zlib.decompress, reader.packed))
-    if not len(space):
-        raise SnapshotError(f"the space {space_key} holds no current page that this account may see")
-    save_space(space, out, force=force)
-    problems = tuple(reader.problems)
-    return Summary(out, len(space), reader.labelled, reader.without_text, len(space.vocabulary), problems)
+    return reader
 
 
 class _Reader:
@@ -80,6 +97,12 @@ class _Reader:
     @property
     def pages(self) -> int:
         return len(self.packed)
+
+    def space(self, key: str) -> SnapshotSpace:
+        """All that was read. SnapshotError where that is nothing."""
+        if not self.packed:
+            raise SnapshotError(f"the space {key} holds no current page that this account may see")
+        return SnapshotSpace(key, key, map(zlib.decompress, self.packed))
 
     def add(self, page: Page) -> None:
         if not page.id.isdecimal():

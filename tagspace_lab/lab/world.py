@@ -90,6 +90,7 @@ class World:
         wall_clock: bool = False,
         read_text: Callable[[str], str] = page_text,
         on_progress: Callable[[int, int], None] | None = None,
+        on_attempt: Callable[[Attempt], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
         on_epoch: Callable[[float], None] | None = None,
         trace: TraceWriter | None = None,
@@ -97,12 +98,13 @@ class World:
     ) -> RunResult:
         """One pass of the job over the space as it was on `day`. `store`: the cache; None runs without one.
 
-        `on_epoch` is told afterwards what the wall clock said at the first request; `trace` records the run.
+        `on_attempt` is told of every attempt as it ends, `on_epoch` afterwards what the wall clock said at the first
+        request; `trace` records the run.
         In virtual time the wall clock says `epoch_s` at the start.
         """
 
         async def job(http: httpx.AsyncClient, base_url: str, clock: Callable[[], float]) -> RunResult:
-            wiring = _Wiring(self, settings, day, http, base_url, clock, trace)
+            wiring = _Wiring(self, settings, day, http, base_url, clock, trace, on_attempt)
             wiring.begin_trace()
             result = await wiring.pipeline(store, read_text, on_progress, check_stop).run(self.space.key)
             if trace is not None:
@@ -132,6 +134,7 @@ class _Wiring:
     base_url: str
     clock: Callable[[], float]
     trace: TraceWriter | None
+    on_attempt: Callable[[Attempt], None] | None
 
     def begin_trace(self) -> None:
         if self.trace is not None:
@@ -185,13 +188,14 @@ class _Wiring:
         return LabelRules(self.world.space.vocabulary, self.settings.max_labels)
 
     def _recorder(self, result: RunResult) -> Callable[[Attempt], None]:
-        trace = self.trace
-        if trace is None:
+        listeners = [listener for listener in (self.trace, self.on_attempt) if listener is not None]
+        if not listeners:
             return result.attempts.append
 
         def record(attempt: Attempt) -> None:
             result.attempts.append(attempt)
-            trace(attempt)
+            for listen in listeners:
+                listen(attempt)
 
         return record
 

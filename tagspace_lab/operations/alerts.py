@@ -191,4 +191,4 @@ class _Delivery:
             process.communicate()
             raise
         if process.returncode:
-            _LOG.warning("The command of the alert ended with %d", process.returncode)
+            _LOG.warning("The command of the alert ended with %d; no shell reads it: name a script", process.returncode)

@@ -303,6 +303,12 @@ def _refusals(run: Evidence, available_bytes: float) -> Finding | None:
 
 
 def _nothing(run: Evidence) -> Finding:
+    if not run.calls:
+        return Finding(
+            "nothing",
+            "no call was made: every page came from the cache, or had no text",
+            {"pages": run.pages, "makespan_s": run.makespan_s},
+        )
     if not run.limit:
         return Finding(
             "unknown",

@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from tagspace_lab.errors import InputError
+from tagspace_lab.lab.report import Report
 from tagspace_lab.lab.traces import read_trace
 from tagspace_lab.pipeline.metrics import mean_in_flight, summarise_attempts
 from tagspace_lab.records import Attempt, Outcome, Rates, Status
 from tagspace_lab.settings import Settings, load_settings
 
-__all__ = ["Evidence", "evidence_of_attempts", "read_evidence"]
+__all__ = ["Evidence", "evidence_of_attempts", "evidence_of_report", "read_evidence"]
 
 _MOST_BYTES = 100_000_000
 _TRACE_START = b'{"kind":"run"'
@@ -27,6 +28,8 @@ _LIVE = "a live run"
 _FULL = 0.8
 """Of the allowed calls in flight: slots that are as full on average are what binds."""
 _UNKNOWN = "not recorded"
+_MANY_REFUSED = 0.2
+"""Of the requests: calls that stay away after a refusal leave slots free, and it is not pages that are waited for."""
 _WAITED_S = 0.05
 """A shorter wait for a slot held nobody up."""
 
@@ -157,6 +160,11 @@ def read_evidence(path: Path, settings: Settings) -> Evidence:
         raise InputError(f"{path} is no report: {where}: {first['msg']}; {_WANTED}") from error
 
 
+def evidence_of_report(report: Report) -> Evidence:
+    """The evidence in a replay, as in what `replay --json` prints of it."""
+    return _of_report(_Report.model_validate(report.to_dict()))
+
+
 def _of_report(report: _Report) -> Evidence:
     run = max(report.runs, key=lambda each: each.calls)
     later = report.runs[1:]
@@ -267,9 +275,12 @@ def _find_limit(attempts: Sequence[Attempt], settings: Settings) -> str:
         return "longest call"
     held = Counter(_find_hold(attempt, settings) for attempt in attempts)
     hold = held.most_common(1)[0][0]
+    refused = sum(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts)
+    if hold == "pace" or (hold == "listing of the pages" and refused >= _MANY_REFUSED * len(attempts)):
+        return _find_rate(attempts)
     if hold == "listing of the pages" and calls < 2 * settings.max_ai_concurrency:
         return "longest call"  # so few calls never filled the slots
-    return _find_rate(attempts) if hold == "pace" else hold
+    return hold
 
 
 def _find_hold(attempt: Attempt, settings: Settings) -> str:

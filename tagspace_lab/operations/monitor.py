@@ -164,8 +164,10 @@ class TaskWatch:
     def __init__(self, journal: Journal, task_id: str | None, wall_clock: Callable[[], float]) -> None:
         tasks = journal.tasks(1) if task_id is None else [journal.task(task_id)]
         if not tasks or tasks[0] is None:
-            known = ", ".join(task.id for task in journal.tasks(5)) or "none"
-            raise InputError(f"no task {task_id or 'at all'} in this journal; the latest: {known}")
+            known = ", ".join(task.id for task in journal.tasks(5))
+            if not known:
+                raise InputError("there is no task in this journal yet; start one by `tagspace-lab tag SPACE`")
+            raise InputError(f"there is no task {task_id} in this journal; the latest: {known}")
         self._journal = journal
         self._id = tasks[0].id
         self._wall_clock = wall_clock
@@ -191,7 +193,7 @@ class TaskWatch:
             rate_limit_errors=_count(counters.get("rate_limit_errors")) or 0,
             fallbacks=_count(counters.get("fallback_switches")) or 0,
             ai_calls=_count(counters.get("total_ai_calls")),
-            concurrency=_number(counters.get("current_concurrency")),
+            concurrency=_number(counters.get("current_concurrency")) or None,  # 0: no call was made
             hit_rate=_number((task.result.get("cache_stats") or {}).get("hit_rate")),
             rate_per_s=rate_per_s,
             eta_s=left / rate_per_s if rate_per_s and not is_ended else None,

@@ -22,7 +22,7 @@ from logging import INFO
 from typing import TYPE_CHECKING
 
 from tagspace_lab.pipeline.throttle import Throttle
-from tagspace_lab.records import Attempt, Outcome, Reply
+from tagspace_lab.records import Attempt, Outcome, Reply, Status
 
 if TYPE_CHECKING:
     from tagspace_lab.pipeline.pipeline import RunResult
@@ -130,6 +130,7 @@ def tell_end(result: RunResult) -> None:
     if not (_SUMMARY.isEnabledFor(INFO) or _CACHE.isEnabledFor(INFO)):
         return
     cache, metrics, task_id = result.cache_stats, result.concurrency_metrics, _name(result.task_id)
+    processed = sum(tagging.status is not Status.STOPPED for tagging in result.results)
     _CACHE.info(
         "[CACHE] task=%s hits=%d misses=%d hit_rate=%.4f size=%d evictions=%d",
         *(task_id, cache.hits, cache.misses, cache.hit_rate, cache.size, cache.evictions),
@@ -137,7 +138,7 @@ def tell_end(result: RunResult) -> None:
     _SUMMARY.info(
         "[OPTIMIZATION_SUMMARY] task=%s processed=%d errors=%d hit_rate=%.4f rate_limit_errors=%d fallbacks=%d "
         "ai_calls=%d attempts=%d retries=%d mean_concurrency=%.2f makespan_s=%.3f",
-        *(task_id, result.processed, result.errors, cache.hit_rate, metrics.rate_limit_errors, metrics.fallbacks),
+        *(task_id, processed, result.errors, cache.hit_rate, metrics.rate_limit_errors, metrics.fallbacks),
         *(metrics.total_ai_calls, metrics.attempts, metrics.retries, metrics.mean_concurrency, result.makespan_s),
     )
 

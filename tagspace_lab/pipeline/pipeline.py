@@ -83,8 +83,9 @@ class Pipeline:
 
     `model_name` enters the cache keys. `read_text` turns a page's body into normalised text (a caller may
     remember texts between runs). A page of whose title and text `is_suspect` is true travels alone, so that no other
-    page's labels are at the mercy of what it says. `total` is the number of pages, where it is known beforehand. Four
-    pages at a time go through `deliver`, where one is given; it must not raise for what happens to a single page.
+    page's labels are at the mercy of what it says. Pages of one title and text share an answer, unless `share` is
+    false. `total` is the number of pages, where it is known beforehand. Four pages at a time go through `deliver`,
+    where one is given; it must not raise for what happens to a single page.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Pipeline:
         result: RunResult,
         read_text: Callable[[str], str] = page_text,
         is_suspect: Callable[[str, str], bool] = addresses_model,
+        share: bool = True,
         total: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         check_stop: Callable[[], bool] | None = None,
@@ -113,6 +115,7 @@ class Pipeline:
         self._result = result
         self._read_text = read_text
         self._is_suspect = is_suspect
+        self._share = share
         self._total = total
         self._on_progress = on_progress
         self._check_stop = check_stop
@@ -203,6 +206,8 @@ class Pipeline:
         if not body:
             return Tagging(page.id, Status.SKIPPED, reason="the page has no text")
         key = text_key(page.title, body, self._rules, self._model_name)
+        if not self._share:
+            key = f"{page.id}:{key}"
         text = Text(page.id, page.title, body, estimate_tokens(body), key, page.version)
         claim = self._cache.claim(text)
         if claim == ASK:

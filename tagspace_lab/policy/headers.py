@@ -6,7 +6,8 @@ RFC 3339 instants; the IETF draft's `RateLimit` and `RateLimit-Policy`; Google's
 What makes no sense (negative, not a number, other digits than ASCII's, a limit of 0, a wait of a day, a reset in a
 year) is treated as not stated.
 
-No clock here: the wall clock's time arrives as `wall_s`, seconds since the epoch.
+No clock here: the wall clock's time arrives as `wall_s`, seconds since the epoch. Where a response's `Date` is far
+from it, dates are read by the server's clock.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MAX_WAIT_S = 3600.0
 
 _LONGEST_RESET_S = 32 * 86_400.0
 """A quota of a month is whole again by then."""
+_CLOCK_SLACK_S = 5.0
+"""Clocks that differ by less are the same: the Date header is cut to whole seconds, and some time on its way."""
 _LARGEST_NUMBER = 1e12
 """No quota is as large; some are told as "unlimited" by a number that is."""
 _MOST_STRINGS = 100
@@ -64,6 +67,7 @@ _VENDOR = re.compile(
 
 def read_rate_limit(headers: Mapping[str, str], body: Any = None, *, wall_s: float) -> RateLimit:
     """The limits that a response states. `headers` has lower-case names; `body` is its JSON, if it has any."""
+    wall_s = _server_s(headers, wall_s)
     stated: dict[str, dict[str, float]] = {}
     for name, value in headers.items():
         if (found := _vendor_field(name)) is not None:
@@ -184,9 +188,22 @@ def _go_duration_s(value: str) -> float | None:
     return sum(float(number) * _GO_UNIT_S[unit] for number, unit in parts)
 
 
+def _server_s(headers: Mapping[str, str], wall_s: float) -> float:
+    """The time by the clock in which the dates of a response are told: the server's, where it is far from ours."""
+    stated_s = _seconds_since_epoch(headers.get("date", ""))
+    return wall_s if stated_s is None or abs(stated_s - wall_s) <= _CLOCK_SLACK_S else stated_s
+
+
 def _date_s(value: str, wall_s: float) -> float | None:
+    stated_s = _seconds_since_epoch(value)
+    return None if stated_s is None else max(0.0, stated_s - wall_s)
+
+
+def _seconds_since_epoch(value: str) -> float | None:
+    if not value or len(value) > _LONGEST_VALUE:
+        return None
     try:
-        return max(0.0, _instant(value).timestamp() - wall_s)
+        return _instant(value).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None
 

@@ -118,6 +118,8 @@ def _add_routes(app: FastAPI) -> None:
     async def tag_space(space: SpaceKey, tasks: TheTasks, body: TagRequest | None = None) -> Any:
         """Tag every page of a space."""
         wanted = body or TagRequest()
+        if wanted.mode == "suggest" and not wanted.dry_run:
+            raise InputError("mode suggest never writes labels: leave dry_run true, or use mode add")
         labels = tuple(dict.fromkeys(wanted.labels)) or app.state.vocabulary
         entry = tasks.submit(TagTask(space, apply=not wanted.dry_run, mode=wanted.mode, labels=labels))
         return _accept(tasks, entry) if wanted.background else await _wait_for(entry)
@@ -231,6 +233,8 @@ def _word(complaint: dict[str, Any]) -> str:
     if complaint["loc"] == ("body",):
         return "the body is no JSON object, or is not sent as Content-Type: application/json"
     place = ".".join(map(str, complaint["loc"][1:]))
+    if complaint["type"] == "json_invalid":
+        return f"the body is no JSON, from character {place} on"
     return f"{ascii(place)[1:-1][:80]}: {complaint['msg']}"
 
 

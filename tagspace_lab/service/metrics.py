@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tagspace_lab.pipeline.journal import TaskState
@@ -20,6 +22,9 @@ class Metrics:
         registry = self.registry
         self._tasks = Counter("tagspace_tasks", "Tasks that ended, by state.", ["state"], registry=registry)
         self._pages = Counter("tagspace_pages", "Pages of ended tasks, by status.", ["status"], registry=registry)
+        self._looks = Counter(
+            "tagspace_cache_lookups", "Look-ups of ended tasks in the cache, by result.", ["result"], registry=registry
+        )
         self._labels = Counter(
             "tagspace_labels_added", "Labels that ended tasks added or would add.", registry=registry
         )
@@ -39,6 +44,10 @@ class Metrics:
         )
         for state in (TaskState.DONE, TaskState.STOPPED, TaskState.FAILED):
             self._tasks.labels(str(state))
+        for status in Status:
+            self._pages.labels(str(status))
+        for result in ("hit", "miss"):
+            self._looks.labels(result)
 
     def on_attempt(self, attempt: Attempt) -> None:
         self._attempts.labels(attempt.provider, str(attempt.outcome)).inc()
@@ -47,9 +56,13 @@ class Metrics:
         self._tokens.labels("output").inc(attempt.output_tokens)
         self._concurrency.set(attempt.window)
 
-    def on_end(self, state: TaskState, pages: dict[Status, int], labels_added: int, took_s: float) -> None:
-        """A task ended."""
+    def on_end(
+        self, state: TaskState, pages: Mapping[Status, int], looks: Mapping[str, int], labels_added: int, took_s: float
+    ) -> None:
+        """A task ended; `looks`: `hits` and `misses` in the cache."""
         self._tasks.labels(str(state)).inc()
+        self._looks.labels("hit").inc(looks.get("hits", 0))
+        self._looks.labels("miss").inc(looks.get("misses", 0))
         for status, number in pages.items():
             self._pages.labels(str(status)).inc(number)
         self._labels.inc(labels_added)

@@ -275,7 +275,8 @@ class Tasks:
                 labels_added += len(end.added)
         except JournalError as error:
             _log.warning("the end of task %s is not journaled: %s", entry.task_id, error)
-        self._metrics.on_end(state, dict(pages), labels_added, took_s)
+        looks = (entry.result or {}).get("cache_stats", {})
+        self._metrics.on_end(state, pages, looks, labels_added, took_s)
         self._finish(entry, state)
 
     def _finish(self, entry: Entry, state: TaskState) -> None:

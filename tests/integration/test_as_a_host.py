@@ -208,6 +208,17 @@ def test_page_that_an_answer_leaves_out_gets_no_other_page_s_tags() -> None:
     assert done["results"][4]["tags"] == []
 
 
+def test_pages_that_say_the_same_are_pages_of_their_own() -> None:
+    class Copies(Wiki):
+        async def get_page(self, page_id: Any) -> dict[str, Any]:
+            return {"id": page_id, "title": "Test", "body": "Test", "version": 1}
+
+    agent = Agent()
+    first, second = (process(Copies(15), agent, task_id=task_id) for task_id in ("one", "two"))
+    assert [page["status"] for page in first["results"]] == ["tagged"] * 15
+    assert (len(agent.prompts), first["cache_stats"]["hit_rate"], second["cache_stats"]["hit_rate"]) == (3, 0.0, 1.0)
+
+
 def test_thousand_pages_and_then_all_from_the_cache() -> None:
     wiki, agent, told = Wiki(1_000), Agent(), list[tuple[int, int]]()
     first = process(wiki, agent, on_progress=lambda processed, total: told.append((processed, total)))

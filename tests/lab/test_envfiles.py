@@ -80,6 +80,9 @@ def test_key_that_is_there_gets_its_value_in_its_place(before: bytes, after: byt
         (b"MY_TAG_SPACE_BATCH_SIZE=5\nTAG_SPACE_BATCH_SIZES=5\n", b"TAG_SPACE_BATCH_SIZE=12\n"),
         (b"NOTE='\nTAG_SPACE_BATCH_SIZE=5\n'\n", b"TAG_SPACE_BATCH_SIZE=12\n"),
         (b'SECRET="open\nB=1\n', b"TAG_SPACE_BATCH_SIZE=12\n"),
+        (b"# x\n\n export A=1\n\texport B=1", b"\nexport TAG_SPACE_BATCH_SIZE=12\n"),
+        (b"export A=1\nB=1\n", b"TAG_SPACE_BATCH_SIZE=12\n"),
+        (b"exported=1\n", b"TAG_SPACE_BATCH_SIZE=12\n"),
     ],
 )
 def test_key_that_is_not_there_is_added_at_the_end(before: bytes, added: bytes) -> None:
@@ -153,7 +156,7 @@ def test_every_other_byte_is_kept(lines: list[tuple[str | tuple[str, str, str], 
         before, after = before.removesuffix("\n").removesuffix("\r"), after.removesuffix("\n").removesuffix("\r")
     written = set_keys(before.encode(), VALUES)
     assert written.startswith(after.encode())
-    assert re.fullmatch(rb"(\r?\n)*(TAG_SPACE_\w+=\w+\r?\n)*", written.removeprefix(after.encode()))
+    assert re.fullmatch(rb"(\r?\n)*((export )?TAG_SPACE_\w+=\w+\r?\n)*", written.removeprefix(after.encode()))
 
 
 def test_file_keeps_mode_and_a_copy_with_the_same_mode(target: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,13 @@ def test_command_reads_a_served_wiki(kind: Found, tmp_path: Path) -> None:
     assert f"Wrote {out}: 60 pages, 2 of them with gold labels" in result.stderr
     assert SECRET.encode() not in out.read_bytes() + result.output.encode()
     assert len(load_space(out)) == 60
+
+
+def test_quality_is_measured_on_a_live_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(make_app(12)) as base_url:
+        monkeypatch.setenv("CONFLUENCE_URL", f"{base_url}/wiki")
+        monkeypatch.setenv("CONFLUENCE_USERNAME", "me@example.com")
+        monkeypatch.setenv("CONFLUENCE_API_TOKEN", SECRET)
+        done = CliRunner().invoke(commands, ["quality", "TINY", "--sizes", "1,5", "--sample", "6", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["pages"] == 6

@@ -165,7 +165,7 @@ _COPY = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(sys.stdin.rea
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (command("raise SystemExit(3)"), "The command of the alert ended with 3"),
+        (command("raise SystemExit(3)"), "The command of the alert ended with 3; no shell reads it: name a script"),
         (command("import threading; threading.Event().wait()"), "An alert could not be delivered: TimeoutExpired"),
         (AlertSettings(command=("/nosuch/command",)), "An alert could not be delivered: FileNotFoundError"),
     ],

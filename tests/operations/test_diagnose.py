@@ -102,6 +102,24 @@ def test_attempts_alone_say_the_same(space: str, scenario: str, settings: Settin
     assert diagnose(evidence)[0].binds == binds
 
 
+def test_calls_that_stay_away_after_a_refusal_do_not_wait_for_pages() -> None:
+    """Six fixed calls on a guide that lets in two a second: most of them sleep, and hold no slot."""
+    settings = Settings(throttle="fixed", ai_concurrency=6, max_ai_concurrency=10, batch_size=1)
+    result = run("medium", "guide", settings).results[0]
+    evidence = evidence_of_attempts(
+        result.attempts, settings=settings, space="medium", pages=150, asked=149, makespan_s=result.makespan_s
+    )
+    first, second = (finding.binds for finding in diagnose(evidence))
+    assert first in ("requests", "tokens")
+    assert second == "refusals"
+
+
+def test_run_without_a_call_says_so() -> None:
+    (finding,) = diagnose(replace(CALM, asked=0, calls=0, attempts=0))
+    assert (finding.binds, finding.changes) == ("nothing", {})
+    assert "every page came from the cache" in finding.words
+
+
 def test_trace_says_the_same_and_its_later_runs_show_the_cache(tmp_path: Path) -> None:
     with TraceWriter(tmp_path / "trace.jsonl") as trace:
         replay("medium", "openai-tier1", Settings(cache_size=10), progress=False, trace=trace)

@@ -128,7 +128,10 @@ def test_latest_task_is_watched_if_none_is_named_and_an_unknown_one_is_told(tmp_
 
 
 def test_journal_without_tasks_is_told(tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal.sqlite") as journal, pytest.raises(InputError, match="no task at all"):
+    with (
+        Journal(tmp_path / "journal.sqlite") as journal,
+        pytest.raises(InputError, match="no task in this journal yet"),
+    ):
         TaskWatch(journal, None, lambda: 0.0)
 
 

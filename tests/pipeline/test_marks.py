@@ -12,7 +12,7 @@ from tagspace_lab.pipeline.marks import Marks
 from tagspace_lab.pipeline.pipeline import RunResult
 from tagspace_lab.pipeline.throttle import Throttle
 from tagspace_lab.policy.limits import Limiter, Start
-from tagspace_lab.records import Attempt, Outcome, Page, RateLimit, Reply
+from tagspace_lab.records import Attempt, Outcome, Page, RateLimit, Reply, Status
 from tagspace_lab.settings import Settings
 from tests.fakes import Job, Obedient, ScriptedModel, Shelf, answered, failed, make_pages, refused
 
@@ -177,6 +177,17 @@ def test_run_ends_with_a_line_of_its_cache_and_a_summary(caplog: pytest.LogCaptu
             "ai_calls=1 attempts=1 retries=0 mean_concurrency=1.00 makespan_s=1.100",
         ),
     ]
+
+
+def test_summary_counts_no_page_that_a_stop_left_undone(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tag_space_performance")
+    told: list[int] = []
+    options = {"on_progress": lambda done, known: told.append(done), "check_stop": lambda: bool(told)}
+    result = Job(make_pages(50), settings=Settings(batch_size=1), options=options).run()
+    done = sum(tagging.status is Status.TAGGED for tagging in result.results)
+    (line,) = lines(caplog, "[OPTIMIZATION_SUMMARY]")
+    assert 0 < done < 50
+    assert f" processed={done} errors=0 " in line
 
 
 def test_run_that_could_not_read_its_space_has_a_summary_too(caplog: pytest.LogCaptureFixture) -> None:

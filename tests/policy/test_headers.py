@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -303,3 +304,17 @@ def test_text_meant_to_exhaust_a_pattern_does_not(text: str) -> None:
     started_s = time.process_time()
     read({"error": {"message": text}}, retry_after=text[:64], ratelimit=text, x_ratelimit_reset=text)
     assert time.process_time() - started_s < 0.5
+
+
+@pytest.mark.parametrize("skew_s", [-3 * 3600, -60, 0, 60, 3 * 3600])
+def test_dates_are_read_by_the_clock_of_the_server(skew_s: float) -> None:
+    server_s = WALL_S + skew_s
+    stated = read(date=formatdate(server_s, usegmt=True), retry_after=formatdate(server_s + 20, usegmt=True))
+    assert stated.retry_after_s == pytest.approx(20.0, abs=1.0)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Feb 2026 00:00:00 GMT", "x" * 10_000])
+def test_date_that_cannot_be_read_leaves_our_own_clock(date: str) -> None:
+    assert read(date=date, retry_after=formatdate(WALL_S + 20, usegmt=True)).retry_after_s == pytest.approx(
+        20.0, abs=1.0
+    )

@@ -354,6 +354,16 @@ def test_end_of_the_service_stops_what_runs_and_keeps_what_waits(tmp_path: Path)
     assert states[second.json()["task_id"]] is TaskState.INTERRUPTED
 
 
+def test_body_that_is_no_json_is_told_where(tmp_path: Path) -> None:
+    async def main(client: httpx.AsyncClient) -> None:
+        headers = {"content-type": "application/json"}
+        response = await client.post(TAG, content=b'{"dry_run": tru}', headers=headers)
+        assert response.status_code == 422
+        assert response.json()["detail"] == "the body is no JSON, from character 12 on"
+
+    use(tmp_path, main)
+
+
 def test_end_of_the_service_does_not_wait_for_ever(tmp_path: Path) -> None:
     async def main(client: httpx.AsyncClient) -> None:
         await begin(client)
@@ -380,6 +390,8 @@ def test_metrics_are_read_by_prometheus(tmp_path: Path) -> None:
         assert samples[("tagspace_rate_limit_errors_total",)] == 5
         assert samples[("tagspace_tokens_total", "input")] == 50
         assert samples[("tagspace_tasks_running",)] == 0
+        assert samples[("tagspace_pages_total", "cached")] == 0
+        assert samples[("tagspace_cache_lookups_total", "hit")] == 0
 
 
 def test_openapi_describes_every_answer(tmp_path: Path) -> None:

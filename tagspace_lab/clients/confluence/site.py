@@ -142,7 +142,9 @@ class Site:
                     sent += 1
                     raw = await self._send(method, url, params, content)
             except ImpatientError:
-                break
+                status = f" ({problem})" if problem else ""
+                why = f"asks for a longer wait than {self._give_up_s:g} s{status}. Try again later."
+                raise word_error(url, why) from None
             problem = raw.problem or f"HTTP {raw.status}"
             if 200 <= raw.status < 300:
                 return _believe(method, url, raw)
@@ -158,8 +160,6 @@ class Site:
                 break
             if failures < _ATTEMPTS:
                 await asyncio.sleep(wait_s)
-        if not sent:
-            raise word_error(url, f"asks for a longer wait than {self._give_up_s:g} s. Try again later.")
         if raw.is_unsent:
             raise word_error(url, f"cannot be reached ({problem}). Check CONFLUENCE_URL, the network and the proxy.")
         raise word_error(url, f"failed {sent} times, last with {problem}. Try again later.")

@@ -151,6 +151,8 @@ def _message(outcome: Outcome, status: int, document: Any, url: httpx.URL) -> st
     words = f"HTTP {status} {code}" if _CODE.fullmatch(code) and code != str(status) else f"HTTP {status}"
     if outcome is Outcome.EXHAUSTED:
         return f"{words} (the account at {url.host} has used up its money or its quota)"
+    if 300 <= status < 400:
+        return f"{words} ({url.host} redirects, and the key is not sent on: give the address that it redirects to)"
     if status in (401, 403):
         return f"{words} ({url.host} does not take the key: is it right, and meant for this address and model?)"
     if status == 404:

@@ -92,9 +92,9 @@ class Broken:
         """An answer that ends early leaves out (b + 1) / 2 pages on average, and is asked again in 2 - 1/b calls."""
         size = self.batch_size
         if size < 3:  # what is left out of so few cannot be told from what was cut
-            return self.pages / ((size + 1) / 2)
+            return min(self.answers, self.pages / ((size + 1) / 2))
         more = (size + 1) / 2 - (2 - 1 / size)
-        return min(max(0.0, (self.pages - self.calls) / more), self.pages / ((size + 1) / 2))
+        return min(max(0.0, (self.pages - self.calls) / more), self.pages / ((size + 1) / 2), self.answers)
 
     @property
     def missing(self) -> float:

@@ -53,7 +53,7 @@ def share_range(hits: int, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
     if not count:
         return 0.0, 1.0
-    share, z2 = hits / count, _Z**2
+    share, z2 = min(1.0, hits / count), _Z**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -114,7 +114,8 @@ def test_failure_that_stays_ends_the_listing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(401, "user and the token"), (403, "may see"), (404, "space key"), (304, "304")]
+    ("status", "advice"),
+    [(401, "user and the token"), (403, "may see"), (404, "CONFLUENCE_KIND=data-center"), (304, "304")],
 )
 def test_refused_request_is_an_error_at_once(status: int, advice: str) -> None:
     async def serve(request: Request, number: int) -> Response:
@@ -201,7 +202,7 @@ def test_listings_that_go_in_a_circle_end() -> None:
 
 def test_site_that_asks_for_an_hour_is_given_up_in_time() -> None:
     app, seen = serving(lambda request, number: _busy())
-    with pytest.raises(ConfluenceError, match="last with HTTP 429"):
+    with pytest.raises(ConfluenceError, match=r"longer wait than 300 s \(HTTP 429\)"):
         read(app)
     assert len(seen) == 1
 

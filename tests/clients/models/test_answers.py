@@ -292,3 +292,24 @@ def test_no_header_crashes_a_client(headers: list[tuple[bytes, bytes]], status: 
     (reply,) = Asker(OpenAIModel).ask(Heading(headers, status))
     assert reply.outcome in Outcome
     assert "\n" not in reply.message
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cure"),
+    [
+        (401, {"code": "invalid_api_key"}, "does not take the key"),
+        (404, {"code": "model_not_found"}, "no such model"),
+        (429, {"type": "insufficient_quota", "code": "insufficient_quota"}, "used up its money or its quota"),
+        (308, {}, "give the address that it redirects to"),
+    ],
+)
+def test_failure_that_stays_is_told_with_its_cure(
+    status: int, error: dict[str, str], cure: str, openai_asker: Asker
+) -> None:
+    (reply,) = openai_asker.ask(Server(lambda body: (status, {"error": error})).app)
+    assert cure in reply.message
+
+
+def test_code_that_repeats_the_status_is_told_once(openai_asker: Asker) -> None:
+    (reply,) = openai_asker.ask(Server(lambda body: (503, {"error": {"code": 503}})).app)
+    assert reply.message == "HTTP 503"
