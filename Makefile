@@ -34,7 +34,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 docs: $(READY)  ## build the documents into build/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs build/docs
 	@echo 'Built build/docs/index.html'
 
 bench: $(READY)  ## measure speed and memory

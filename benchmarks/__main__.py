@@ -18,6 +18,7 @@ from benchmarks import (
     local_tagger,
     regimes,
     replays,
+    studies,
     wall_clock,
 )
 from benchmarks.figures import Figure
@@ -27,6 +28,7 @@ _TOPICS: dict[str, Callable[[], Iterator[Figure]]] = {
     "imports": imports.measure,
     "admissions": admissions.measure,
     "replays": replays.measure,
+    "studies": studies.measure,
     "growth": growth.measure,
     "digitalgov": digitalgov.measure,
     "local-tagger": local_tagger.measure,

@@ -39,7 +39,7 @@ TRIALS, SEEDS, RUNS = 40, 3, 2
 _GRID_SEEDS, _CHOOSING_SEEDS, _TRUTH_SEEDS = 2, 12, 24
 _FOLDER: Final = Path(os.environ.get("TAGSPACE_BENCH") or "build/regret")
 
-_PLAIN: Final = Strategy(with_limits=False, with_pruner=False)
+_PLAIN: Final = Strategy(with_limits=False, with_pruner=False, with_steps=False)
 _RANDOM: Final = replace(_PLAIN, sampler="random")
 ARMS: Final[Mapping[str, Strategy]] = MappingProxyType(
     {

@@ -13,7 +13,7 @@ from tagspace_lab.live.connections import CONNECTIONS
 from tagspace_lab.settings import SETTINGS
 from tagspace_lab.twin.scenario import load_scenario, shipped_scenarios
 
-__all__ = ["GENERATED"]
+__all__ = ["GENERATED", "list_commands"]
 
 _WIDTH = 92
 

@@ -13,10 +13,14 @@ import pytest
 
 import tagspace_lab
 from benchmarks.shown import PAGES, Shell, fill, find_commands, open_shell
-from docs.generated import GENERATED
+from docs.generated import GENERATED, list_commands
+from tagspace_lab.live.connections import CONNECTIONS
+from tagspace_lab.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = [path for path in PAGES if path.parent != ROOT]
+COMMAND = re.compile(r"tagspace-lab ((?:[a-z]+(?![^\s`]) ?)+)([^`\n]*)")
+VARIABLE = re.compile(r"\b(?:TAG_SPACE|CONFLUENCE|OPENAI|ANTHROPIC)_[A-Z0-9_]+\b")
 DOCTESTS = re.compile(r"```pycon\n(.*?)```", re.DOTALL)
 
 
@@ -48,6 +52,18 @@ def test_prose_states_no_figure(path: Path) -> None:
     """Speeds, shares and times stand in outputs, where they cannot go stale."""
     prose = re.sub(r"```.*?```|`[^`\n]*`|429s|95 % interval", "", path.read_text("utf-8"), flags=re.DOTALL)
     assert re.findall(r"\d+(?:\.\d+)?\s?(?:%|ms|s|minutes?|times|x)(?!\w)", prose) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_options_and_variables_are_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    sections = {part.partition("\n")[0]: part for part in list_commands().split("## tagspace-lab ")[1:]}
+    for words, rest in COMMAND.findall(text):
+        section = sections[max((name for name in sections if f"{words.strip()} ".startswith(f"{name} ")), key=len)]
+        options = re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest.partition("|")[0])
+        assert [option for option in options if not re.search(rf"{option}\b", section)] == [], words
+    known = {row.variable for row in SETTINGS} | set(CONNECTIONS)
+    assert set(VARIABLE.findall(text)) - known == set()
 
 
 def test_documents_are_built_without_a_warning(tmp_path: Path) -> None:

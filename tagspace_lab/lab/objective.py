@@ -133,6 +133,11 @@ class Verdict:
         """Whether every goal is kept."""
         return all(value <= 0 for value in self.excess.values())
 
+    @property
+    def missed(self) -> float:
+        """By how much goals are missed, all together."""
+        return sum(max(0.0, value) for value in self.excess.values())
+
 
 @dataclass(frozen=True)
 class Referee:

@@ -5,6 +5,10 @@ a sampler of its own seed, and told in the order in which they were asked, which
 happens in memory, every time from the start; the storage keeps the answers. A study that goes on asks the same
 questions again and finds their answers there.
 
+TPE alone needs hundreds of trials where a makespan has edges (a burst that is just used up, a goal that is just
+missed). So a study begins with guesses and a coarse design, and then asks all but one in four of its trials near the
+best; that one is TPE's.
+
 Between the seeds of a batch, trials that are worse than the best beyond doubt (Wilcoxon's signed ranks over the
 replays, p = 0.1) are given up. That keeps a study repeatable, too: the best is that of the batches before.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,14 +32,14 @@ from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from tagspace_lab import __version__
-from tagspace_lab.lab.guesses import guess
+from tagspace_lab.lab.guesses import guess, lay_design, step_away
 from tagspace_lab.lab.objective import Referee, Verdict
 from tagspace_lab.lab.report import RunSummary
 from tagspace_lab.lab.storages import Storage
 from tagspace_lab.lab.workers import Task
 from tagspace_lab.settings import LARGEST_BATCH, LARGEST_CONCURRENCY, Settings
 
-__all__ = ["VARIED", "Problem", "Strategy", "Trial", "quiet", "search"]
+__all__ = ["VARIED", "Problem", "Strategy", "Trial", "quiet", "rank", "search"]
 
 VARIED = ("concurrency", "batch_size", "cache_enabled", "cache_size")
 """What may be searched; `concurrency` is where a run starts, and its ceiling."""
@@ -45,7 +50,8 @@ _FEWEST_PAIRS = 4  # with fewer, signed ranks cannot reach that p
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial; `origin` is `search`, or that of a guess: `today`, `bound`, `bound-calm`, `conservative`."""
+    """One trial; `origin` is `search`, `step` (near the best so far), `design`, or that of a guess: `today`, `bound`,
+    `bound-calm`, `conservative`."""
 
     number: int
     origin: str
@@ -57,7 +63,8 @@ class Strategy:
     """How a study searches. `batch`: trials that are asked before any of them is told.
 
     `pareto` seeks the front of makespan, tokens and 429s instead of one goal. The others are there to be compared
-    with: `sampler`, and whether the guesses come first, goals are told and hopeless trials given up.
+    with: `sampler`, and whether guesses and a coarse design come first, goals are told, hopeless trials given up,
+    and all but one in four of the trials asked near the best two so far.
     """
 
     batch: int = 4
@@ -66,6 +73,7 @@ class Strategy:
     with_guesses: bool = True
     with_limits: bool = True
     with_pruner: bool = True
+    with_steps: bool = True
 
     def make_sampler(self, seed: int, batch: int) -> BaseSampler:
         drawn = int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])
@@ -113,14 +121,20 @@ class Problem:
         known = settings.model_dump() | {"start_share": (start - 1) / max(1, ceiling - 1)}
         return {name: known[name] for name in self.distributions}
 
-    def first_guesses(self) -> dict[str, Settings]:
-        """By origin; those that agree in all that is varied are one."""
+    def first_guesses(self) -> dict[Settings, str]:
+        """Settings and their origin; those that agree in all that is varied are one."""
         referee = self.referee
         guesses = guess(referee.workers.places, self.today, referee.goals, referee.one_by_one)
+        pages = max(len(place.space) for place in referee.workers.places)
+        named = [*guesses.items(), *(("design", settings) for settings in lay_design(self.today, pages))]
         distinct: dict[Settings, str] = {}
-        for origin, settings in guesses.items():
-            distinct.setdefault(self.settings_of(self.params_of(settings)), origin)
-        return {origin: settings for settings, origin in distinct.items()}
+        for origin, settings in named:
+            distinct.setdefault(self.as_searched(settings), origin)
+        return distinct
+
+    def as_searched(self, settings: Settings) -> Settings:
+        """The same where it is varied, and today's where it is not."""
+        return self.settings_of(self.params_of(settings))
 
     def name(self, strategy: Strategy) -> str:
         """The study's: another problem, another program or another optuna has another name.
@@ -138,6 +152,12 @@ class Problem:
         )
         names = "+".join(dict.fromkeys(name for place in places for name in (place[0], place[2])))
         return f"{names}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+
+
+def rank(verdicts: Sequence[Verdict]) -> list[Settings]:
+    """What keeps the goals and was measured whole, best first."""
+    kept = [verdict for verdict in verdicts if verdict.feasible and not verdict.is_partial]
+    return list(dict.fromkeys(each.settings for each in sorted(kept, key=lambda verdict: verdict.objective_s)))
 
 
 def search(
@@ -181,15 +201,20 @@ class _Study:
             pruner=_make_pruner() if self._may_give_up else NopPruner(),
         )
         guesses = problem.first_guesses() if strategy.with_guesses else {}
-        for settings in guesses.values():
+        for settings in guesses:
             study.enqueue_trial(problem.params_of(settings))
-        origins = dict(enumerate(guesses))
+        origins, told = dict(enumerate(guesses.values())), list[Verdict]()
         for batch in range(math.ceil(trials / strategy.batch)):
             study.sampler = strategy.make_sampler(problem.seed, batch)
             count = min(strategy.batch, trials - batch * strategy.batch)
+            waiting = max(0, len(guesses) - len(told))
+            for number, settings in enumerate(self._near_the_best(told, count - waiting, batch), len(told) + waiting):
+                study.enqueue_trial(problem.params_of(settings))
+                origins[number] = "step"
             asked = [study.ask(problem.distributions) for _ in range(count)]
-            verdicts, told = self._judge(asked), batch * strategy.batch + count
-            self.done = told * len(problem.referee.todays)
+            verdicts = self._judge(asked)
+            told += verdicts
+            self.done = len(told) * len(problem.referee.todays)
             self.on_replays(self.done)
             for trial, verdict in zip(asked, verdicts, strict=True):
                 if strategy.with_limits:
@@ -197,6 +222,16 @@ class _Study:
                         trial.set_constraint(goal, excess)
                 study.tell(trial, verdict.values if strategy.pareto else verdict.objective_s)
                 yield Trial(trial.number, origins.get(trial.number, "search"), verdict)
+
+    def _near_the_best(self, told: Sequence[Verdict], room: int, batch: int) -> list[Settings]:
+        """Settings that were not tried yet, for all but one in four of the trials that may be asked."""
+        if not self.strategy.with_steps or self.strategy.pareto or not told:
+            return []
+        best = rank(told)[:2] or [min(told, key=lambda verdict: verdict.missed).settings]
+        rng = random.Random(f"{self.problem.seed}/{batch}")  # noqa: S311 - a search, not a secret
+        near = dict.fromkeys(map(self.problem.as_searched, step_away(best, rng)))
+        known = {verdict.settings for verdict in told}
+        return [settings for settings in near if settings not in known][: max(0, room - math.ceil(room / 4))]
 
     @property
     def _may_give_up(self) -> bool:

@@ -16,7 +16,7 @@ from tagspace_lab.lab.exhaustive import find_regret
 from tagspace_lab.lab.objective import Goals, Referee, Verdict
 from tagspace_lab.lab.pareto import find_front, find_knee
 from tagspace_lab.lab.replay import as_settings
-from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, search
+from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, rank, search
 from tagspace_lab.lab.storages import name_storage
 from tagspace_lab.lab.tuned import Front, Tuned
 from tagspace_lab.lab.verify import verify_with
@@ -25,9 +25,9 @@ from tagspace_lab.settings import Settings
 
 __all__ = ["StudyInterrupted", "choose", "tune"]
 
-_FINALISTS = 4
+_FINALISTS = 5
 _FRONT = 8
-FINAL_SEEDS = 6
+FINAL_SEEDS = 8
 PROOF_SEEDS = 10
 
 
@@ -69,8 +69,8 @@ def tune(
     with a warm cache, after one more day of edits); `goals` say what is sought. Lists of spaces or scenarios are
     all replayed, each space against each scenario, and `goals.over` says how they count together. The first trials
     are today's settings, those that the bound suggests and the conservative ones; a trial that is worse than the
-    best beyond doubt is given up between seeds. Then today's and the best four that keep the goals are measured on
-    six fresh seeds; the best of these is compared with today's on ten more, on the last days of the spaces' edits
+    best beyond doubt is given up between seeds. Then today's and the best five that keep the goals are measured on
+    eight fresh seeds; the best of these is compared with today's on ten more, on the last days of the spaces' edits
     where they know enough of them. Where it is not better beyond doubt there, today's settings are the result.
 
     `pareto` seeks the front of makespan, tokens and 429s instead, and takes its knee. `exhaustive` measures a whole
@@ -126,15 +126,9 @@ def _check_varied(vary: Sequence[str]) -> tuple[str, ...]:
 
 def choose(final: Referee, today: Settings, trials: Sequence[Trial]) -> Settings:
     """The best of the finalists on fresh seeds; today's settings where none of them is better."""
-    todays, *finalists = [final.rule(today, final.todays), *final.judge(_rank(trials, today)[:_FINALISTS])]
+    ranking = [settings for settings in rank([trial.verdict for trial in trials]) if settings != today]
+    todays, *finalists = [final.rule(today, final.todays), *final.judge(ranking[:_FINALISTS])]
     return min([verdict for verdict in finalists if verdict.feasible] or [todays], key=lambda v: v.objective_s).settings
-
-
-def _rank(trials: Sequence[Trial], today: Settings) -> list[Settings]:
-    """What keeps the goals and was measured whole, best first, today's settings aside."""
-    kept = [trial.verdict for trial in trials if trial.verdict.feasible and not trial.verdict.is_partial]
-    ranking = sorted(kept, key=lambda verdict: verdict.objective_s)
-    return list(dict.fromkeys(verdict.settings for verdict in ranking if verdict.settings != today))
 
 
 def _find_front(final: Referee, trials: Sequence[Trial]) -> Front:

@@ -25,12 +25,11 @@ def name_task(space: str, now_s: float, token: str) -> str:
     return f"{plain or 'space'}-{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S}-{token}"
 
 
-def start_task(
-    journal: Journal, request: Request, connections: Connections, *, task_id: str, now_s: float, is_queued: bool = False
-) -> str:
+def start_task(journal: Journal, request: Request, connections: Connections, *, task_id: str, now_s: float) -> str:
     """Enter a new task into the journal, which holds it from now on; gives its id."""
-    state = TaskState.QUEUED if is_queued else TaskState.RUNNING
-    journal.begin(Task(task_id, request.space, site_of(connections), state, now_s, request=request.to_dict()))
+    journal.begin(
+        Task(task_id, request.space, site_of(connections), TaskState.RUNNING, now_s, request=request.to_dict())
+    )
     return task_id
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from tagspace_lab.lab.profiles import Provenance, check_profile, render_profile
+from tagspace_lab.lab.envfiles import FIVE_KEYS, apply_profile
+from tagspace_lab.lab.profiles import Profile, Provenance, check_profile, render_profile
 from tagspace_lab.settings import Settings
 from tagspace_lab.shipped import shipped_file
 
@@ -140,6 +141,16 @@ def test_exported_profile_means_the_same_to(reader: Reader, settings: Settings, 
 def test_shipped_profile_means_the_same_to(reader: Reader, name: str, tmp_path: Path) -> None:
     path = Path(shutil.copy(shipped_file("profiles", f"{name}.env"), tmp_path))
     assert reader(path) == read_with_dotenv(path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_file_that_a_profile_was_applied_to_means_the_same_to(reader: Reader, tmp_path: Path) -> None:
+    path = tmp_path / "app.env"
+    path.write_text("# mine\nOTHER=1\nTAG_SPACE_BATCH_SIZE=5\nTAG_SPACE_BATCH_SIZE=6\n# the end\\")
+    apply_profile(Profile("tuned", _TUNED), path)
+    written = _TUNED.to_variables()
+    seen = reader(path)
+    assert {name: seen.get(name) for name in FIVE_KEYS} == {name: written[name] for name in FIVE_KEYS}
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tagspace_lab.clients.stores import MemoryStore
 from tagspace_lab.errors import InputError, ScenarioError, SnapshotError
-from tagspace_lab.lab.replay import replay
+from tagspace_lab.lab.replay import _require_cache_state, measure, replay
 from tagspace_lab.lab.report import Report
-from tagspace_lab.lab.snapshots import SnapshotSpace
+from tagspace_lab.lab.snapshots import SnapshotSpace, load_space
 from tagspace_lab.policy.limits import LIMITERS
 from tagspace_lab.records import Space
 from tagspace_lab.settings import Settings
-from tagspace_lab.twin.scenario import shipped_scenarios
+from tagspace_lab.twin.scenario import load_scenario, shipped_scenarios
 from tagspace_lab.twin.spaces import GeneratedSpace
 
 DOCUMENTED = {
@@ -52,6 +53,25 @@ def test_second_run_asks_only_for_what_was_edited(report: Report) -> None:
     assert first.calls == 3
     assert second.calls < first.calls
     assert second.hit_rate > 0.7
+
+
+def test_run_that_is_not_as_cold_or_warm_as_declared_is_refused() -> None:
+    store = MemoryStore(10)
+    _require_cache_state(store, is_warm=False)
+    with pytest.raises(RuntimeError, match="declared to find its cache warm, and found 0 entries"):
+        _require_cache_state(store, is_warm=True)
+    store.put("key", (), "S", "run")
+    _require_cache_state(store, is_warm=True)
+    with pytest.raises(RuntimeError, match="declared to find its cache cold, and found 1 entries"):
+        _require_cache_state(store, is_warm=False)
+
+
+@pytest.mark.parametrize("changes", [{}, {"cache_enabled": False}, {"cache_size": 3}])
+def test_first_run_is_cold_and_later_ones_are_warm_where_there_is_a_cache(changes: dict[str, Any]) -> None:
+    space, scenario = load_space("small"), load_scenario("openai-tier1")
+    cold, *warm = measure(space, scenario, Settings(**changes), runs=3, first_day=2)
+    assert cold.hits < cold.misses
+    assert all((run.hits > 0) == Settings(**changes).cache_enabled for run in warm)
 
 
 def test_tables_add_up(report: Report) -> None:

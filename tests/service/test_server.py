@@ -82,7 +82,7 @@ def test_end_answers_who_waits_and_stops_the_task(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         task_id = tasks[0]["task_id"]
         following = asyncio.create_task(follow(client, task_id))
-        await follow(client, task_id, most=2)
+        await follow(client, task_id, most=4)  # queued, running, its first page
         server.should_exit = True
         result = (await waiting).json()
         assert result["state"] == "stopped"

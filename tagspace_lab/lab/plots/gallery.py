@@ -36,7 +36,7 @@ _SPACE, _NARROW, _WIDE = "medium", "guide", "openai-tier1"
 """A provider whose limits bind, and one where the settings do."""
 _GRID = {"batch_size": [1, 2, 5, 10, 20], "max_ai_concurrency": [1, 2, 5, 10, 20, 50]}
 _REGIMES = 6
-_TRIALS = 32
+_TRIALS = 24
 _GOALS = Goals(max_rate_limit_share=0.2)
 _SEEDS = 5
 
@@ -66,7 +66,7 @@ class Samples:
 
     @cached_property
     def front(self) -> Tuned:
-        return tune(_SPACE, _NARROW, trials=_TRIALS, seeds=1, pareto=True, goals=_GOALS, progress=False)
+        return tune(_SPACE, _NARROW, trials=_TRIALS, seeds=1, runs=1, pareto=True, goals=_GOALS, progress=False)
 
     @cached_property
     def importance(self) -> pd.Series:
