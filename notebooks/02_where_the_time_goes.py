@@ -71,7 +71,7 @@ ax = tl.plot_efficiency({"today's settings": report.runs[0], "proposed": propose
 # What the run hangs on, and what the proposal is worth:
 
 # %%
-today, better = report.summary.loc[1], proposed.summary.loc[1]
+today, better = (each.summary.astype({"f1": "float64"}).loc[1] for each in (report, proposed))
 print(f"{findings[0].binds}: the provider's limits account for {today.efficiency:.0%} of the time at this batch size,")
 print(f"and for {today.best_efficiency:.0%} of it at the best one.", end=" ")
 print(f"With {findings[0].changes or 'nothing changed'}: {today.makespan_s:.1f} s -> {better.makespan_s:.1f} s", end="")
