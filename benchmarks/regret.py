@@ -3,17 +3,20 @@
 The truth is measured on seeds that neither the grid nor any study saw. What has been measured is kept in a folder, so
 that a stopped benchmark goes on: name it in TAGSPACE_BENCH, else it is build/regret.
 
-Usage: python -m benchmarks.regret [study seeds [processes]]; it writes its own section of RESULTS.md.
+Usage: python -m benchmarks.regret [study seeds [those of the other arms [processes]]]
+It writes its own section of RESULTS.md.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -25,13 +28,12 @@ from benchmarks.results import format_table, write_section
 from tagspace_lab.lab.comparison import draw_seeds
 from tagspace_lab.lab.exhaustive import find_best, lay_grid
 from tagspace_lab.lab.objective import Goals, Referee
-from tagspace_lab.lab.report import RunSummary
 from tagspace_lab.lab.search import Problem, Strategy, Trial, quiet, search
 from tagspace_lab.lab.tune import FINAL_SEEDS, choose
-from tagspace_lab.lab.workers import Task, Workers
+from tagspace_lab.lab.workers import Workers
 from tagspace_lab.settings import Settings
 
-__all__ = ["ARMS", "summarise"]
+__all__ = ["ARMS", "report", "summarise"]
 
 SPACE: Final = "medium"
 SCENARIOS: Final = ("openai-tier1", "guide", "self-hosted")
@@ -52,45 +54,26 @@ ARMS: Final[Mapping[str, Strategy]] = MappingProxyType(
     }
 )
 _TARGET: Final = "this study"
+_TODAY: Final = "today's settings"
 _MEDIAN, _P95 = 0.01, 0.03
 _HEADING: Final = "Regret of a study"
 
 
-class Remembering(Workers):
-    """Workers that make no replay twice: the arms of one study seed share what they ask for."""
-
-    def __init__(self, scenario: str) -> None:
-        super().__init__(SPACE, scenario)
-        self._known: dict[Task, list[RunSummary]] = {}
-
-    def measure(self, tasks: Sequence[Task], runs: int) -> Iterator[list[RunSummary]]:
-        for task in tasks:
-            if task not in self._known:
-                self._known[task] = next(super().measure([task], runs))
-            yield self._known[task]
-
-
-def study(scenario: str, seed: int) -> dict[str, dict[str, Any]]:
-    """By arm: the objective of its result and of today's settings on the truth's seeds, and what it took."""
-    today, ends = Settings(), {}
-    with Remembering(scenario) as workers, quiet():
+def study(arm: str, scenario: str, seed: int) -> dict[str, Any]:
+    """The objective of one result, and of today's settings, on the truth's seeds."""
+    today, strategy = Settings(), ARMS[arm]
+    with Workers(SPACE, scenario) as workers, quiet():
         referee = _referee(workers, draw_seeds("study", seed, SEEDS))
-        final = _referee(workers, draw_seeds("finals", seed, FINAL_SEEDS))
-        truth = _referee(workers, _truth_seeds())
-        for name, strategy in ARMS.items():
-            asked: list[int] = []
-            trials = list(search(Problem(referee, today, seed), TRIALS, strategy, None, asked.append))
-            chosen = choose(final, today, trials) if name.startswith(_TARGET) else _best_seen(trials, today)
-            (verdict,) = truth.judge([chosen])
-            ends[name] = {
-                "objective_s": verdict.objective_s,
-                "feasible": verdict.feasible,
-                "excess": verdict.excess,
-                "today_s": truth.rule(today, truth.todays).objective_s,
-                "settings": chosen.to_variables(),
-                "partial": sum(trial.verdict.is_partial for trial in trials),
-            }
-    return ends
+        trials = list(search(Problem(referee, today, seed), TRIALS, strategy))
+        if arm.startswith(_TARGET):
+            chosen = choose(_referee(workers, draw_seeds("finals", seed, FINAL_SEEDS)), today, trials)
+        else:
+            chosen = _best_seen(trials, today)
+    truth = _truth(scenario)
+    (verdict,) = truth.judge([chosen])
+    partial = sum(trial.verdict.is_partial for trial in trials)
+    today_s = truth.rule(today, truth.todays).objective_s
+    return {"settings": chosen.to_variables(), "partial": partial, "today_s": today_s, **_jsonable(verdict)}
 
 
 def grid(scenario: str) -> dict[str, Any]:
@@ -99,7 +82,7 @@ def grid(scenario: str) -> dict[str, Any]:
         referee = _referee(workers, draw_seeds("verify", 901, _GRID_SEEDS))
         points = lay_grid(Problem(referee, Settings(), 0))
         best = find_best(list(referee.judge(points)), referee, draw_seeds("verify", 902, _CHOOSING_SEEDS))
-        (verdict,) = _referee(workers, _truth_seeds()).judge([best])
+    (verdict,) = _truth(scenario).judge([best])
     return {"points": len(points), "settings": best.to_variables(), **_jsonable(verdict)}
 
 
@@ -126,79 +109,83 @@ def _referee(workers: Workers, seeds: Sequence[int]) -> Referee:
     return Referee.prepare(workers, Settings(), Goals(), seeds, RUNS)
 
 
-def _truth_seeds() -> list[int]:
-    return draw_seeds("verify", 900, _TRUTH_SEEDS)
+@cache
+def _truth(scenario: str) -> Referee:
+    return _referee(Workers(SPACE, scenario), draw_seeds("verify", 900, _TRUTH_SEEDS))
 
 
-def _kept(kind: str, scenario: str, seed: int = 0) -> dict[str, Any]:
-    """The result of `study` or `grid`, from the folder where it is there."""
-    path = _FOLDER / f"{kind}-{scenario}-{seed}.json"
+def _kept(arm: str, scenario: str, seed: int) -> dict[str, Any]:
+    """The result of `grid` or, for the name of an arm, `study`: from the folder where it is there."""
+    path = _FOLDER / f"{re.sub('[^a-z]+', '-', arm.lower())}-{scenario}-{seed}.json"
     if not path.is_file():
-        result = study(scenario, seed) if kind == "study" else grid(scenario)
+        result = study(arm, scenario, seed) if arm in ARMS else grid(scenario)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))
     document: dict[str, Any] = json.loads(path.read_text())
     return document
 
 
-def main(study_seeds: int = 20, processes: int = 2) -> int:
-    """The exit code: 1 where the target is missed."""
+def main(study_seeds: int = 20, others: int = 20, processes: int = 2) -> int:
+    """The exit code: 1 where the target is missed. `others`: study seeds of the arms beside this study."""
     began = time.perf_counter()
     jobs = [("grid", scenario, 0) for scenario in SCENARIOS]
-    jobs += [("study", scenario, seed) for seed in range(study_seeds) for scenario in SCENARIOS]
+    jobs += [(_TARGET, scenario, seed) for seed in range(study_seeds) for scenario in SCENARIOS]
+    jobs += [
+        (arm, scenario, seed) for seed in range(others) for scenario in SCENARIOS for arm in ARMS if arm != _TARGET
+    ]
     done = Parallel(processes, return_as="generator", batch_size=1)(delayed(_kept)(*job) for job in jobs)
     results = {}
     for job, result in zip(jobs, done, strict=True):
         results[job] = result
         print(f"{time.perf_counter() - began:6.0f} s  {' '.join(map(str, job))}", flush=True)
-    body, holds = _report(results, study_seeds)
+    body, holds = report(results)
     write_section(_HEADING, body)
     print(body)
     return 0 if holds else 1
 
 
-def _report(results: Mapping[tuple[str, str, int], dict[str, Any]], study_seeds: int) -> tuple[str, bool]:
+def report(results: Mapping[tuple[str, str, int], dict[str, Any]]) -> tuple[str, bool]:
+    """The section, and whether the target holds."""
     grids = {scenario: results["grid", scenario, 0] for scenario in SCENARIOS}
-    rows, every, infeasible = [], {name: list[float]() for name in (*ARMS, "today's settings")}, dict[str, int]()
+    rows, every = [], {name: list[tuple[float, bool]]() for name in (*ARMS, _TODAY)}
     for scenario in SCENARIOS:
         best_s = grids[scenario]["objective_s"]
-        ends = [results["study", scenario, seed] for seed in range(study_seeds)]
         for name in every:
-            values = [end[name]["objective_s"] if name in ARMS else end[_TARGET]["today_s"] for end in ends]
-            regrets = [value / best_s - 1 for value in values]
-            every[name] += regrets
-            missed = sum(not end[name]["feasible"] for end in ends) if name in ARMS else 0
-            infeasible[name] = infeasible.get(name, 0) + missed
-            rows.append((scenario, name, *_words(regrets), f"{missed} of {study_seeds}"))
-    for name, regrets in every.items():
-        rows.append(("all three", name, *_words(regrets), f"{infeasible[name]} of {len(regrets)}"))
-    found = summarise(every[_TARGET])
-    holds = found["median"] <= _MEDIAN and found["p95"] <= _P95
+            ends = [end for (arm, place, _), end in results.items() if (arm, place) == (name, scenario)]
+            found = [(end["objective_s"] / best_s - 1, end["feasible"]) for end in ends]
+            if name == _TODAY:
+                found = [(results[_TARGET, scenario, 0]["today_s"] / best_s - 1, True)]
+            every[name] += found
+            rows.append((scenario, name, *_words(found)))
+    rows += [("all three", name, *_words(found)) for name, found in every.items()]
+    total = summarise([regret for regret, _ in every[_TARGET]])
+    holds = total["median"] <= _MEDIAN and total["p95"] <= _P95
     told = ", ".join(f"{scenario} {grids[scenario]['points']:,}" for scenario in SCENARIOS)
     best = "; ".join(
         f"{scenario} {_spell(grids[scenario]['settings'])}: {grids[scenario]['objective_s']:.2f} s"
         for scenario in SCENARIOS
     )
     head = f"""\
-`python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE},
-{study_seeds} study seeds. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the
-best point of a grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are
+`python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE}, one for
+each study seed. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the best point of a
+grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are
 replayed on {_GRID_SEEDS} seeds, the best 20 on {_CHOOSING_SEEDS} others, the best of these on the truth's. "Misses a
-goal" counts the results that do not keep all goals (5 % 429s, .02 of F1, no more errors) on the truth's seeds. The
-arms other than this study believe their own seeds.
+goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors) on the truth's seeds. The arms
+other than this study believe their own seeds.
 
 Best points (start-ceiling, batch, cache): {best}.
 
 Target: a regret of at most {_MEDIAN:.0%} in the median and {_P95:.0%} at the 95th percentile over all three:
-{"holds" if holds else "MISSED"} ({found["median"]:+.1%}, {found["p95"]:+.1%}).
+{"holds" if holds else "MISSED"} ({total["median"]:+.1%}, {total["p95"]:+.1%}).
 """
-    table = format_table(("scenario", "search", "median", "95th percentile", "worst", "misses a goal"), rows)
-    return f"{head}\n{table}", holds
+    columns = ("scenario", "search", "studies", "median", "95th percentile", "worst", "misses a goal")
+    return f"{head}\n{format_table(columns, rows)}", holds
 
 
-def _words(regrets: Sequence[float]) -> tuple[str, str, str]:
-    found = summarise(regrets)
-    return f"{found['median']:+.1%}", f"{found['p95']:+.1%}", f"{found['worst']:+.1%}"
+def _words(found: Sequence[tuple[float, bool]]) -> tuple[str, ...]:
+    numbers = summarise([regret for regret, _ in found])
+    missed = sum(not feasible for _, feasible in found)
+    return f"{len(found)}", *(f"{number:+.1%}" for number in numbers.values()), f"{missed}"
 
 
 def _spell(variables: Mapping[str, str]) -> str:

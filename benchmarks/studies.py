@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import Figure, Stopwatch, fresh
@@ -27,20 +26,27 @@ def measure() -> Iterator[Figure]:
 
 def _tune(jobs: int) -> tuple[float, float, float]:
     """Wall s of a study with finals and proof, wall s until its bar first moves, and CPU s of this process."""
-    from tagspace_lab.lab import tune as studies
+    from tagspace_lab.lab import search
+    from tagspace_lab.lab.tune import tune
+    from tagspace_lab.settings import Settings
 
     first_s: list[float] = []
-    move = studies._move
+    measure = search._Study._measure
 
-    def watch(bar: object, count: int) -> None:
-        first_s.append(watch_s.wall_s)
-        move(bar, count)  # type: ignore[arg-type]
+    def watched(study: search._Study, wanted: Sequence[Settings], seeds: int) -> None:
+        told = study.on_replays
 
-    studies._move = watch
-    os.environ["COLUMNS"] = "80"
-    watch_s = Stopwatch()
-    studies.tune("medium", _SCENARIO, jobs=jobs, progress=False)
-    return watch_s.wall_s, first_s[0], watch_s.cpu_s
+        def tell(count: int) -> None:
+            first_s.append(watch.wall_s)
+            told(count)
+
+        study.on_replays = tell
+        measure(study, wanted, seeds)
+
+    search._Study._measure = watched  # type: ignore[method-assign]
+    watch = Stopwatch()
+    tune("medium", _SCENARIO, jobs=jobs, progress=False)
+    return watch.wall_s, first_s[0], watch.cpu_s
 
 
 def _overhead() -> tuple[float, float]:

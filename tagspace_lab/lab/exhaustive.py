@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from tagspace_lab.lab.objective import Referee, Verdict
 from tagspace_lab.lab.search import Problem
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.settings import Settings
 
 __all__ = ["Regret", "find_regret", "lay_grid"]
@@ -75,11 +74,11 @@ def find_regret(
 ) -> Regret:
     """Measure the grid on the study's seeds, its best twenty on `choosing`, and the best of these on `truth`."""
     grid, referee = lay_grid(problem), problem.referee
-    with tqdm(total=len(grid), unit="point", desc="whole grid", disable=not progress) as bar:
-        verdicts = []
+    verdicts = []
+    with watch(len(grid), "point", "whole grid", shown=progress) as view:
         for verdict in referee.judge(grid):
             verdicts.append(verdict)
-            bar.update()
+            view.advance()
     best = find_best(verdicts, referee, choosing)
     last = anew(referee, truth, problem.today)
     best_verdict, result_verdict = last.judge([best, result])

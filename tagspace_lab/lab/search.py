@@ -168,7 +168,7 @@ def search(
     on_replays: Callable[[int], None] = lambda count: None,
 ) -> Generator[Trial, None, None]:
     """The trials, in the order in which they were asked. `on_replays` is told how many
-    replays are done with, of all that the trials could take."""
+    more replays are done with, of all that the trials could take."""
     return _Study(problem, strategy, storage, on_replays).run(trials)
 
 
@@ -214,8 +214,8 @@ class _Study:
             asked = [study.ask(problem.distributions) for _ in range(count)]
             verdicts = self._judge(asked)
             told += verdicts
+            self.on_replays(len(told) * len(problem.referee.todays) - self.done)
             self.done = len(told) * len(problem.referee.todays)
-            self.on_replays(self.done)
             for trial, verdict in zip(asked, verdicts, strict=True):
                 if strategy.with_limits:
                     for goal, excess in verdict.excess.items():
@@ -295,7 +295,7 @@ class _Study:
         for (settings, _), replay in zip(missing, referee.workers.measure(tasks, referee.runs), strict=True):
             self.answers[settings].append(replay)
             self.done += 1
-            self.on_replays(self.done)
+            self.on_replays(1)
 
     def _is_hopeless(self, trial: optuna.Trial, settings: Settings, used: int) -> bool:
         self._report(trial, settings, used)

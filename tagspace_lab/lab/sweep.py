@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from tagspace_lab.errors import SettingsError
 from tagspace_lab.lab.replay import as_settings
 from tagspace_lab.lab.report import RunSummary
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.lab.workers import Task, Workers, require_counts
 from tagspace_lab.records import Space
 from tagspace_lab.settings import LARGEST_CONCURRENCY, Settings
@@ -57,14 +57,11 @@ def sweep(
     names = _columns(grid)
     with Workers(space, scenario, jobs) as workers:
         (place,) = workers.places
-        replays = tqdm(
-            workers.measure(tasks, runs),
-            total=len(tasks),
-            unit="replay",
-            desc=f"{place.space.name} on {place.scenario.name}",
-            disable=not progress,
-        )
-        rows = [row for task, replay in zip(tasks, replays, strict=True) for row in _rows(names, task, replay)]
+        rows, title = list[dict[str, Any]](), f"{place.space.name} on {place.scenario.name}"
+        with watch(len(tasks), "replay", title, shown=progress) as view:
+            for task, replay in zip(tasks, workers.measure(tasks, runs), strict=True):
+                rows += _rows(names, task, replay)
+                view.advance()
     frame = pd.DataFrame(rows).astype({"f1": "float64"})
     frame.attrs["notes"] = notes
     return frame

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.comparison import draw_seeds, find_last_days
@@ -20,6 +17,7 @@ from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, ran
 from tagspace_lab.lab.storages import name_storage
 from tagspace_lab.lab.tuned import Front, Tuned
 from tagspace_lab.lab.verify import verify_with
+from tagspace_lab.lab.watch import View, watch
 from tagspace_lab.lab.workers import AnyScenario, AnySpace, Workers, require_counts
 from tagspace_lab.settings import Settings
 
@@ -90,14 +88,14 @@ def tune(
     today, done = as_settings(settings), list[Trial]()
     try:
         with Workers(space, scenario, jobs, scheduler=scheduler) as workers, quiet():
-            with tqdm(total=0, unit="replay", desc="tuning", disable=not progress) as bar:
+            replays = trials * seeds * len(workers.places)
+            with watch(replays, "replay", "tuning", shown=progress) as view:
                 referee = Referee.prepare(workers, today, goals, draw_seeds("study", seed, seeds), runs)
-                bar.total = trials * len(referee.todays)
                 problem = Problem(referee, today, seed, varied)
-                with closing(search(problem, trials, strategy, storage, lambda count: _move(bar, count))) as found:
+                with closing(search(problem, trials, strategy, storage, view.advance)) as found:
                     for trial in found:
                         done.append(trial)
-                        bar.set_postfix_str(_best_so_far(done, goals))
+                        _tell_best(view, done)
             finals = draw_seeds("finals", seed, max(seeds, FINAL_SEEDS))
             final = Referee.prepare(workers, today, goals, finals, runs)
             front = _find_front(final, done) if pareto else None
@@ -147,12 +145,9 @@ def _find_front(final: Referee, trials: Sequence[Trial]) -> Front:
     return Front(tuple(best), find_knee([verdict.values for verdict in best]))
 
 
-def _move(bar: tqdm[Any], count: int) -> None:
-    bar.update(count - bar.n)
-
-
-def _best_so_far(trials: Sequence[Trial], goals: Goals) -> str:
-    """For the progress bar, from the study's seeds: nothing that may be exported."""
-    kept = [trial.verdict.objective_s for trial in trials if trial.verdict.feasible]
-    best = f"{min(kept):.1f} s" if kept else "none yet"
-    return f"{len(trials)} trials, {goals.seek}: today {trials[0].verdict.objective_s:.1f} s, best {best}"
+def _tell_best(view: View, trials: Sequence[Trial]) -> None:
+    """From the study's seeds: nothing that may be exported."""
+    kept = [trial.verdict for trial in trials if trial.verdict.feasible]
+    if kept:
+        best = min(kept, key=lambda verdict: verdict.objective_s).measured
+        view.tell(best_s=best.makespan_s, rate_limit_share=best.rate_limit_share, concurrency=best.concurrency)

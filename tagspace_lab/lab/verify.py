@@ -10,7 +10,6 @@ from statistics import fmean, median
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
@@ -18,6 +17,7 @@ from tagspace_lab.lab.comparison import Comparison, compare, draw_seeds, find_la
 from tagspace_lab.lab.facts import rounded, scenario_facts, space_facts
 from tagspace_lab.lab.objective import Goals, Replays, find_price, pool
 from tagspace_lab.lab.replay import as_settings
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.lab.workers import AnyScenario, AnySpace, Task, Workers, require_counts
 from tagspace_lab.settings import Settings
 
@@ -305,8 +305,11 @@ def verify_with(
     places = range(len(workers.places))
     distinct = list(dict.fromkeys(settings for _, settings in kept))
     tasks = [Task(settings, seed, place, first_day) for settings in distinct for seed in seeds for place in places]
-    bar = tqdm(workers.measure(tasks, runs), total=len(tasks), unit="replay", desc="verifying", disable=not progress)
-    replays, size = list(bar), len(seeds) * len(places)
+    replays, size = [], len(seeds) * len(places)
+    with watch(len(tasks), "replay", "verifying", shown=progress) as view:
+        for replay in workers.measure(tasks, runs):
+            replays.append(replay)
+            view.advance()
     of: Mapping[Settings, Replays] = {
         settings: replays[number * size : (number + 1) * size] for number, settings in enumerate(distinct)
     }

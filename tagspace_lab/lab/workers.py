@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice, product
@@ -72,6 +73,7 @@ class Workers:
         self._scheduler, self._jobs = scheduler, jobs
         self._given = _Places(self.places)
         self._parallel: Parallel | None = None
+        self._replays: Generator[list[RunSummary], None, None] | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -93,6 +95,7 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._give_up_the_rest()
         if self._scheduler is None and self._parallel is not None:
             self._parallel.__exit__(kind, error, traceback)
             if error is not None:
@@ -105,13 +108,18 @@ class Workers:
         if self._parallel is None:
             return (_measure_in(self._given, task, runs) for task in tasks)
         if self._scheduler is not None:
-            remote: Iterator[list[RunSummary]] = self._parallel(
-                delayed(_measure_in)(self._given, task, runs) for task in tasks
-            )
-            return remote
-        with _interrupts_deferred():
-            replays: Iterator[list[RunSummary]] = self._parallel(delayed(_measure)(task, runs) for task in tasks)
-        return replays
+            self._replays = self._parallel(delayed(_measure_in)(self._given, task, runs) for task in tasks)
+        else:
+            with _interrupts_deferred():
+                self._replays = self._parallel(delayed(_measure)(task, runs) for task in tasks)
+        return self._replays
+
+    def _give_up_the_rest(self) -> None:
+        """Closes what nobody asks for any more, now and not when it is collected, and without joblib's advice."""
+        if self._replays is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                self._replays.close()
 
     def measure_each(
         self, candidates: Sequence[Settings], seeds: Sequence[int], runs: int, *, first_day: int = 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tagspace_lab.lab.goals import Goals
-from tagspace_lab.lab.guesses import guess
+from tagspace_lab.lab.guesses import guess, lay_design, step_away
 from tagspace_lab.lab.objective import Referee
 from tagspace_lab.lab.workers import Workers
 from tagspace_lab.lab.yardstick import advise
@@ -75,3 +79,30 @@ def test_advice_is_within_what_settings_allow(pages: int) -> None:
         advice = advise(pages, pages * 600, pages * 25, load_scenario(name), RULES, range(1, 51))
         assert 1 <= advice.batch_size <= 50
         assert 1 <= advice.concurrency <= min(pages, LARGEST_CONCURRENCY)
+
+
+def test_design_is_small_and_spread() -> None:
+    design = lay_design(Settings(), 150)
+    assert len(set(design)) == 12
+    assert {settings.batch_size for settings in design} == {3, 6, 12}
+    assert {settings.cache_size for settings in design} == {150}
+
+
+@given(st.integers(1, 50), st.integers(1, 100), st.integers(0, 100))
+def test_steps_stay_within_what_settings_allow_and_reach_every_side(size: int, ceiling: int, seed: int) -> None:
+    centre = Settings(batch_size=size, max_ai_concurrency=ceiling, ai_concurrency=(1 + ceiling) // 2)
+    near = step_away([centre], random.Random(seed))
+    assert centre not in near
+    assert len(set(near)) == len(near)
+    assert near == step_away([centre], random.Random(seed))
+    for name, value, most in (("batch_size", size, 50), ("max_ai_concurrency", ceiling, 100)):
+        values = {getattr(settings, name) for settings in near}
+        assert {value - 1, value + 1} & values or value > 3
+        assert min(values) < value or value == 1
+        assert max(values) > value or value == most
+
+
+def test_the_best_is_looked_around_first() -> None:
+    best, second = Settings(batch_size=40), Settings(batch_size=5)
+    first = step_away([best, second], random.Random(1))[:4]
+    assert all(settings.batch_size > 20 for settings in first)
