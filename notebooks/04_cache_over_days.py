@@ -56,9 +56,9 @@ ax = tl.plot_sweep(frame, x="cache_size", run=days)
 # The smallest cache whose nights are as short as the best, within a tenth:
 
 # %%
-shortest_s = nights["makespan_s"].min()
-size = nights.index[nights["makespan_s"] <= 1.1 * shortest_s][0]
-print(f"{size} entries for {len(wiki)} pages: a night takes {nights.makespan_s[size]:.1f} s and {nights.calls[size]:.1f} calls,")
+size = nights.index[nights["makespan_s"] <= 1.1 * nights["makespan_s"].min()][0]
+print(f"{size} entries for {len(wiki)} pages; a night takes:")
+print(f"with {size} entries {nights.makespan_s[size]:.1f} s and {nights.calls[size]:.1f} calls,", end=" ")
 print(f"with {sizes[0]} entries {nights.makespan_s.iloc[0]:.1f} s and {nights.calls.iloc[0]:.1f} calls.")
 
 # %% [markdown]

@@ -47,7 +47,10 @@ scratch = TemporaryDirectory()
 work = Path(scratch.name)
 pages = Path(folder) if folder else write_folder(tl.load_space(space), work / "pages")
 read = tl.snapshot_folder(pages, work / "folder.jsonl.gz")
-print(f"{read.pages} pages, {read.labelled} with gold labels, {read.without_text} without text", *read.problems, sep="\n")
+
+# %%
+print(f"{read.pages} pages, {read.labelled} with gold labels, {read.without_text} without text")
+print(*read.problems[:10], sep="\n")
 
 # %% [markdown]
 # ## From Confluence

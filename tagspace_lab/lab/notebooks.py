@@ -160,7 +160,12 @@ def _execute(notebook: Notebook, values: Mapping[str, Any], progress: bool) -> t
         draft = Path(folder, "draft.ipynb")
         try:
             papermill.execute_notebook(
-                notebook.path, draft, dict(values), kernel_name="python3", progress_bar=progress, log_output=False
+                notebook.path,
+                draft,
+                dict(values),
+                kernel_name="python3",
+                progress_bar=progress,
+                extra_arguments=["--log-level=CRITICAL"],  # what the kernel says of itself: errors come in the cells
             )
         except (papermill.PapermillExecutionError, DeadKernelError) as error:
             failure = error
