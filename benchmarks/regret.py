@@ -167,8 +167,8 @@ def report(results: Mapping[tuple[str, str, int], dict[str, Any]]) -> tuple[str,
     )
     head = f"""\
 `python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE}, one for
-each study seed. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the best point of a
-grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are
+each study seed. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the best point
+of a grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are
 replayed on {_GRID_SEEDS} seeds, the best 20 on {_CHOOSING_SEEDS} others, the best of these on the truth's. "Misses a
 goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors) on the truth's seeds. The arms
 other than this study believe their own seeds.

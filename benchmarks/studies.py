@@ -43,7 +43,7 @@ def _tune(jobs: int) -> tuple[float, float, float]:
         study.on_replays = tell
         measure(study, wanted, seeds)
 
-    search._Study._measure = watched  # type: ignore[method-assign]
+    search._Study._measure = watched  # type: ignore[assignment, method-assign]
     watch = Stopwatch()
     tune("medium", _SCENARIO, jobs=jobs, progress=False)
     return watch.wall_s, first_s[0], watch.cpu_s

@@ -198,8 +198,8 @@ def measure_effects(
         (place,), day = workers.places, find_last_days(workers.places, runs)
         pair = (before.settings, after.settings)
         tasks = [Task(settings, number, first_day=day) for number in chosen for settings in pair]
+        replays = []
         with watch(len(tasks), "replay", "comparing", shown=progress) as view:
-            replays = []
             for replay in workers.measure(tasks, runs):
                 replays.append(replay)
                 view.advance()

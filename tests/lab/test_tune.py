@@ -377,7 +377,7 @@ def test_ctrl_c_leaves_neither_processes_nor_tracebacks(tmp_path: Path) -> None:
         assert all(is_deaf_to_interrupts(pid) for pid in helpers)
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"trials are kept in" in output
     assert b"Traceback" not in errors
     deadline = time.monotonic() + 10  # a process closes its files a moment before it is gone
