@@ -33,7 +33,7 @@ ax = tl.plot_quality(quality)
 # The pipeline checks every answer page by page, and asks again for what was left out. So a run loses less than the model does, and pays for it in calls.
 
 # %%
-frame = tl.sweep(judged, scenario, {"batch_size": batch_sizes}, seeds=seeds, runs=1, progress=False)
+frame = tl.sweep(judged, scenario, {"batch_size": batch_sizes}, seeds=seeds, runs=1)
 columns = ["makespan_s", "best_bound_s", "calls", "input_tokens", "rate_limit_errors", "f1"]
 means = frame.groupby("batch_size")[columns].mean()
 means.round(3)
@@ -48,7 +48,7 @@ ax = tl.plot_sweep(frame, y="f1")
 
 # %%
 grid = {"batch_size": batch_sizes}
-spent = frame if judged is wiki else tl.sweep(wiki, scenario, grid, seeds=seeds, runs=1, progress=False)
+spent = frame if judged is wiki else tl.sweep(wiki, scenario, grid, seeds=seeds, runs=1)
 ax = tl.plot_sweep(spent, y="makespan_s")
 
 # %%

@@ -30,7 +30,7 @@ ax = tl.plot_throttles(scores)
 # The whole pipeline with today's settings, only the throttle differs.
 
 # %%
-frame = tl.sweep(space, scenario, {"throttle": list(LIMITERS)}, runs=1, progress=False).set_index("throttle")
+frame = tl.sweep(space, scenario, {"throttle": list(LIMITERS)}, runs=1).set_index("throttle")
 columns = ["makespan_s", "efficiency", "rate_limit_errors", "attempts", "settled_concurrency"]
 frame[columns].sort_values("makespan_s").round(2)
 
