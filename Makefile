@@ -44,6 +44,7 @@ bench-peers: $(READY)  ## measure other clients beside ours over sockets; makes 
 	$(BIN)/python -m benchmarks.peers
 
 refresh: $(READY)  ## make anew what is committed: the outputs of the notebooks, of README and docs, the pictures
+	$(BIN)/jupytext --quiet --to ipynb --update notebooks/*.py
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/python -m benchmarks.refresh

@@ -67,7 +67,7 @@ ax = other.plot()
 
 # %%
 grid = {"batch_size": [1, 5, 15], "max_ai_concurrency": [3, 10, 30]}
-frame = tl.sweep(wiki, other_scenario, grid, progress=False)
+frame = tl.sweep(wiki, other_scenario, grid)
 ax = tl.plot_map(frame)
 
 # %%

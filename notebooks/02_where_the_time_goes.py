@@ -71,11 +71,11 @@ ax = tl.plot_efficiency({"today's settings": report.runs[0], "proposed": propose
 # What the run hangs on, and what the proposal is worth:
 
 # %%
-today, better = report.summary.loc[1], proposed.summary.loc[1]
+today, better = (each.summary.astype({"f1": "float64"}).loc[1] for each in (report, proposed))
 print(f"{findings[0].binds}: the provider's limits account for {today.efficiency:.0%} of the time at this batch size,")
 print(f"and for {today.best_efficiency:.0%} of it at the best one.", end=" ")
-print(f"With {findings[0].changes or 'nothing changed'}: {today.makespan_s:.1f} s -> {better.makespan_s:.1f} s,", end=" ")
-print(f"F1 {today.f1:.3f} -> {better.f1:.3f}.")
+print(f"With {findings[0].changes or 'nothing changed'}: {today.makespan_s:.1f} s -> {better.makespan_s:.1f} s", end="")
+print(f", F1 {today.f1:.3f} -> {better.f1:.3f}.")
 
 # %% [markdown]
 # **Its doubt.** One run, one luck, and a provider that is a model of one: a proposal is no proof. Notebook `05_tune_and_export` searches and proves. Quality is modelled, too.

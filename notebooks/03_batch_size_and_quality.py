@@ -33,7 +33,7 @@ ax = tl.plot_quality(quality)
 # The pipeline checks every answer page by page, and asks again for what was left out. So a run loses less than the model does, and pays for it in calls.
 
 # %%
-frame = tl.sweep(judged, scenario, {"batch_size": batch_sizes}, seeds=seeds, runs=1, progress=False)
+frame = tl.sweep(judged, scenario, {"batch_size": batch_sizes}, seeds=seeds, runs=1)
 columns = ["makespan_s", "best_bound_s", "calls", "input_tokens", "rate_limit_errors", "f1"]
 means = frame.groupby("batch_size")[columns].mean()
 means.round(3)
@@ -48,7 +48,7 @@ ax = tl.plot_sweep(frame, y="f1")
 
 # %%
 grid = {"batch_size": batch_sizes}
-spent = frame if judged is wiki else tl.sweep(wiki, scenario, grid, seeds=seeds, runs=1, progress=False)
+spent = frame if judged is wiki else tl.sweep(wiki, scenario, grid, seeds=seeds, runs=1)
 ax = tl.plot_sweep(spent, y="makespan_s")
 
 # %%
@@ -62,7 +62,7 @@ ax = tl.plot_sweep(spent, y="input_tokens")
 # %%
 costs = spent.groupby("batch_size")[["makespan_s", "input_tokens"]].mean().assign(f1_lost=means.iloc[0].f1 - means.f1)
 size = costs[costs.f1_lost <= most_f1_lost].makespan_s.idxmin()
-print(f"{size} pages a call: {costs.makespan_s[size]:.1f} s where one page a call takes {costs.makespan_s.iloc[0]:.1f} s,")
+print(f"{size} pages a call: {costs.makespan_s[size]:.1f} s instead of {costs.makespan_s.iloc[0]:.1f} s with one,")
 print(f"{1 - costs.input_tokens[size] / costs.input_tokens.iloc[0]:.0%} fewer input tokens,", end=" ")
 print(f"F1 {means.f1[size]:.3f}, which is {costs.f1_lost[size]:+.3f} lost.")
 

@@ -42,7 +42,7 @@ later.assign(of_the_possible=later["hit_rate"] / later["best_hit_rate"]).round(3
 # The same days as whole runs against the provider. The first run is the same for every size; what differs is every night after it.
 
 # %%
-frame = tl.sweep(wiki, scenario, {"cache_size": sizes}, runs=days, progress=False)
+frame = tl.sweep(wiki, scenario, {"cache_size": sizes}, runs=days)
 frame["tokens"] = frame["input_tokens"] + frame["output_tokens"]
 nights = frame[frame["run"] > 1].groupby("cache_size")[["makespan_s", "calls", "tokens", "rate_limit_errors"]].mean()
 nights.round(1)
@@ -53,17 +53,15 @@ ax = tl.plot_sweep(frame, x="cache_size", run=days)
 # %% [markdown]
 # ## Answer
 #
-# The smallest cache whose nights are as short as the best, within a tenth:
+# The smallest cache whose nights are as short as the best, within a tenth. An entry is small, some hundred bytes of labels, so that it is usually the whole space:
 
 # %%
-shortest_s = nights["makespan_s"].min()
-size = nights.index[nights["makespan_s"] <= 1.1 * shortest_s][0]
-print(f"{size} entries for {len(wiki)} pages: a night takes {nights.makespan_s[size]:.1f} s and {nights.calls[size]:.1f} calls,")
+size = nights.index[nights["makespan_s"] <= 1.1 * nights["makespan_s"].min()][0]
+print(f"{size} entries for {len(wiki)} pages; a night takes:")
+print(f"with {size} entries {nights.makespan_s[size]:.1f} s and {nights.calls[size]:.1f} calls,", end=" ")
 print(f"with {sizes[0]} entries {nights.makespan_s.iloc[0]:.1f} s and {nights.calls.iloc[0]:.1f} calls.")
 
 # %% [markdown]
-# An entry is small, some hundred bytes of labels, so the whole space is usually the right size.
-#
 # **Its doubt.** The edits are those that the space knows: a snapshot of today's pages knows none, and then every night but the first hits everything there is room for. Several spaces that share one store need room for all of them. And a change of the vocabulary, the prompt or the model makes every answer a new question.
 
 # %%

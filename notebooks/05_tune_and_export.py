@@ -71,14 +71,14 @@ for change in tl.diff_profiles(tl.read_profile("default"), tl.read_profile(profi
 
 # %%
 other = tl.GeneratedSpace("another wiki", pages=len(wiki), seed=8)
-elsewhere = tl.verify(profile, other, scenario, seeds=5)
+elsewhere = tl.verify(profile, other, scenario, seeds=4)
 elsewhere
 
 # %% [markdown]
 # Then for the same wiki, with a provider that has other limits:
 
 # %%
-changed = tl.verify(profile, wiki, other_scenario, seeds=5)
+changed = tl.verify(profile, wiki, other_scenario, seeds=4)
 changed
 
 # %% [markdown]

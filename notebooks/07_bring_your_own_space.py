@@ -47,7 +47,10 @@ scratch = TemporaryDirectory()
 work = Path(scratch.name)
 pages = Path(folder) if folder else write_folder(tl.load_space(space), work / "pages")
 read = tl.snapshot_folder(pages, work / "folder.jsonl.gz")
-print(f"{read.pages} pages, {read.labelled} with gold labels, {read.without_text} without text", *read.problems, sep="\n")
+
+# %%
+print(f"{read.pages} pages, {read.labelled} with gold labels, {read.without_text} without text")
+print(*read.problems[:10], sep="\n")
 
 # %% [markdown]
 # ## From Confluence
@@ -110,6 +113,8 @@ ax = report.plot()
 
 # %% [markdown]
 # ## Answer
+#
+# A snapshot and a scenario are two files, and what every other notebook takes: `tagspace-lab notebook 05 --space my.jsonl.gz --scenario mine.toml -o out.ipynb`. How far they can be believed:
 
 # %%
 run = report.runs[0]
@@ -118,8 +123,6 @@ print(f"{run.pages} pages take {run.makespan_s:.1f} s there, bound by {run.binds
 print(f"{result.recorded.makespan_s:.1f} s.")
 
 # %% [markdown]
-# The two files, `my.jsonl.gz` and `mine.toml`, are what every other notebook takes: `tagspace-lab notebook 05 --space my.jsonl.gz --scenario mine.toml -o out.ipynb`.
-#
 # **Its doubt.** What a run did not meet, it cannot tell: a limit that was never reached, a worse hour of the day, another batch size. And a trace holds no labels, so that quality stays what the scenario says by default.
 
 # %%

@@ -39,11 +39,11 @@ print(*problems or ["no problem found"], sep="\n")
 
 # %%
 new, old = tl.read_profile(profile), tl.read_profile(today)
-effects = measure_effects(old, new, space, scenario, seeds=seeds, progress=False)
+effects = measure_effects(old, new, space, scenario, seeds=seeds)
 effects
 
 # %%
-proof = tl.verify(profile, space, scenario, against=today, seeds=seeds, progress=False)
+proof = tl.verify(profile, space, scenario, against=today, seeds=seeds)
 ax = tl.plot_gain(proof)
 
 # %% [markdown]

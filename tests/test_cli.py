@@ -71,6 +71,14 @@ WRONG_INPUT: tuple[tuple[str, str], ...] = (
     ("gallery -o /proc/nosuch/gallery.html", "cannot be written"),
     ("diagnose nosuch.json", "nosuch.json cannot be read"),
     ("check --scenario nosuch", "no scenario 'nosuch'"),
+    ("notebook 99 -o out.ipynb", "there is no notebook '99'; choose from: 01_replay_a_space"),
+    ("notebook 02", "-o FILE.ipynb"),
+    ("notebook 02 --space nosuch -o out.ipynb", "no space 'nosuch'"),
+    ("notebook 02 --scenario nosuch -o out.ipynb", "no scenario 'nosuch'"),
+    ("notebook 05 --set trials=many -o out.ipynb", "is 'many'; allowed: a value like 12"),
+    ("notebook 05 --set days=3 -o out.ipynb", "has no parameter days; it has: space, scenario, trials"),
+    ("notebook 05 --set trials -o out.ipynb", "--set 'trials'; allowed: NAME=VALUE"),
+    ("notebook 05 -o /proc/nosuch/out.ipynb", "cannot be written"),
 )
 
 
@@ -390,6 +398,27 @@ def test_gallery_is_one_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert result.stderr == "Wrote 1 pictures to out/gallery.html.\n"
     assert "plot_run" in (folder / "out/gallery.html").read_text("utf-8")
     assert "gallery.html exists" in run("gallery -o out/gallery.html").stderr
+
+
+def test_notebook_runs_on_a_space_of_ones_own(folder: Path) -> None:
+    """Its pages have neither labels nor edits."""
+    (folder / "pages").mkdir()
+    for number in range(3):
+        (folder / f"pages/{number}.md").write_text(f"# Page {number}\n\nAbout backups.\n")
+    assert run("snapshot folder pages -o my.jsonl.gz").exit_code == 0
+    result = run("notebook 2 --space my.jsonl.gz --set scenario=self-hosted -o out/mine.ipynb")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Wrote out/mine.ipynb and out/mine.html.\n"
+    for name in ("out/mine.ipynb", "out/mine.html"):
+        assert "pages: 3 pages, scenario self-hosted" in (folder / name).read_text("utf-8")
+    assert "mine.ipynb exists" in run("notebook 2 -o out/mine.ipynb").stderr
+
+
+def test_notebooks_are_listed_with_their_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = run("notebook").stdout
+    assert "Which settings should the nightly job of this wiki use, and how sure are we?" in shown
+    assert "space, scenario, trials, seeds, other_scenario, profile" in shown
 
 
 def test_lab_opens_the_notebooks_with_jupyters_own_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_prose_states_no_figure(path: Path) -> None:
     assert re.findall(r"\d+(?:\.\d+)?\s?(?:%|ms|s|minutes?|times|x)(?!\w)", prose) == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("notebooks/*.py"))], ids=lambda path: path.name)
 def test_commands_options_and_variables_are_there(path: Path) -> None:
     text = path.read_text("utf-8")
     sections = {part.partition("\n")[0]: part for part in list_commands().split("## tagspace-lab ")[1:]}

@@ -56,10 +56,12 @@ def about(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Find the settings that tag a wiki space fastest, in virtual time.
+    """Tag a wiki space with a language model, and find the settings that do it fastest.
 
-    A SPACE is a shipped one (small, medium, large) or a snapshot file. A scenario is a provider
-    and a Confluence with their limits: see `tagspace-lab scenarios`. Nothing needs a key or a server.
+    The settings are found in virtual time, without a key or a server: a SPACE is a shipped one
+    (small, medium, large) or a snapshot file there, a scenario is a provider and a Confluence with
+    their limits (see `tagspace-lab scenarios`). `tag`, `serve`, `check` and `quality` work on a live
+    wiki and model, which the environment names: see `tagspace-lab tag --help`.
 
     \b
     Results go to standard output, progress and messages to standard error. Exit codes:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.cards import render_card
@@ -18,6 +17,7 @@ from tagspace_lab.lab.comparison import draw_seeds, find_last_days
 from tagspace_lab.lab.facts import rounded, scenario_facts, space_facts
 from tagspace_lab.lab.profiles import Change, Profile, diff_profiles
 from tagspace_lab.lab.report import RunSummary
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.lab.workers import Task, Workers, require_counts
 from tagspace_lab.records import Space
 from tagspace_lab.settings import PREFIX
@@ -198,10 +198,11 @@ def measure_effects(
         (place,), day = workers.places, find_last_days(workers.places, runs)
         pair = (before.settings, after.settings)
         tasks = [Task(settings, number, first_day=day) for number in chosen for settings in pair]
-        bar = tqdm(
-            workers.measure(tasks, runs), total=len(tasks), unit="replay", desc="comparing", disable=not progress
-        )
-        replays = list(bar)
+        replays = []
+        with watch(len(tasks), "replay", "comparing", shown=progress) as view:
+            for replay in workers.measure(tasks, runs):
+                replays.append(replay)
+                view.advance()
     facts = space_facts(place.space), scenario_facts(place.scenario)
     return Effects(*facts, (before, after), tuple(chosen), replays[::2], replays[1::2])
 

@@ -25,8 +25,8 @@ __all__ = ["Notebook", "find_notebook", "notebooks_dir", "read_notebooks", "run_
 
 _TAG = "parameters"
 _NEEDED = ("ipykernel", "nbconvert", "papermill")
-_OFFLINE = ("jquery_url", "mathjax_url", "mermaid_js_url", "require_js_url", "widget_renderer_url")
-"""What a page would fetch from elsewhere, for formulas and widgets that the notebooks do not have."""
+_ELSEWHERE = ("jquery", "mathjax", "mermaid_js", "mermaid_layout_elk_js", "require_js", "jupyter_widgets_base")
+"""What a page would fetch, for formulas, drawings and widgets that the notebooks do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _read(path: Path) -> Notebook:
         cells = json.loads(path.read_text("utf-8"))["cells"]
         question = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").splitlines()[0]
         source = next("".join(cell["source"]) for cell in cells if _TAG in cell["metadata"].get("tags", []))
-    except (OSError, ValueError, LookupError, StopIteration) as error:
+    except (OSError, ValueError, TypeError, LookupError, StopIteration) as error:
         raise InputError(f"{path} is no notebook with a question and parameters; check it out anew") from error
     return Notebook(path, question.lstrip("# "), _read_literals(source))
 
@@ -160,7 +160,13 @@ def _execute(notebook: Notebook, values: Mapping[str, Any], progress: bool) -> t
         draft = Path(folder, "draft.ipynb")
         try:
             papermill.execute_notebook(
-                notebook.path, draft, dict(values), kernel_name="python3", progress_bar=progress, log_output=False
+                notebook.path,
+                draft,
+                dict(values),
+                kernel_name="python3",
+                language="python",
+                progress_bar=progress,
+                extra_arguments=["--log-level=CRITICAL"],  # what the kernel says of itself: errors come in the cells
             )
         except (papermill.PapermillExecutionError, DeadKernelError) as error:
             failure = error
@@ -186,6 +192,6 @@ def _render(document: bytes, title: str) -> bytes:
     """A page that is whole in itself."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(**dict.fromkeys(_OFFLINE, ""))  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(**{f"{name}_url": "" for name in _ELSEWHERE})  # type: ignore[no-untyped-call]
     page, _ = exporter.from_file(BytesIO(document), {"metadata": {"name": title}})
     return str(page).encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagspace_lab.errors import InputError, SnapshotError
-from tagspace_lab.lab.folders import Summary, snapshot_folder
+from tagspace_lab.lab.folders import Summary, snapshot_folder, write_folder
 from tagspace_lab.lab.snapshots import load_space
 from tagspace_lab.policy.text import plain_text
 from tagspace_lab.records import Page
@@ -169,3 +169,15 @@ def test_a_real_web_site(tmp_path: Path) -> None:
     space = load_space(summary.path)
     assert "accessibility" in space.vocabulary
     assert all(plain_text(space.page(index).body) for index in range(len(space)))
+
+
+def test_folder_that_was_written_holds_the_same_pages(tmp_path: Path) -> None:
+    space = load_space("small")
+    summary = snapshot_folder(write_folder(space, tmp_path / "a" / "pages"), tmp_path / "out.gz")
+    copy, pages = load_space(summary.path), range(len(space))
+    assert [copy.page(number).title for number in pages] == [space.page(number).title for number in pages]
+    assert [copy.page(number).body for number in pages] == [space.page(number).body for number in pages]
+    assert [set(copy.page(number).labels) for number in pages] == [set(space.page(number).labels) for number in pages]
+    assert summary.problems == ()
+    with pytest.raises(SnapshotError, match="name a folder that is not there"):
+        write_folder(space, tmp_path / "a" / "pages")

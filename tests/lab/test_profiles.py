@@ -167,7 +167,7 @@ def test_place_that_cannot_be_written_is_named(tmp_path: Path, name: str, messag
         ("TAG_SPACE_CACHE_ENABLED=yes", "is wrong: TAG_SPACE_CACHE_ENABLED is 'yes'; allowed: true or false"),
         ("TAG_SPACE_CACHE_ENABLED=1", "spells TAG_SPACE_CACHE_ENABLED as 1; write TAG_SPACE_CACHE_ENABLED=true"),
         ("TAG_SPACE_BATCH_SIZE=+5", "spells TAG_SPACE_BATCH_SIZE as +5; write TAG_SPACE_BATCH_SIZE=5"),
-        ("TAG_SPACE_MAX_AI_CONCURRENCY=2", "is wrong: TAG_SPACE_AI_CONCURRENCY is 3; allowed: at most "),
+        ("TAG_SPACE_AI_CONCURRENCY=20", "is wrong: TAG_SPACE_AI_CONCURRENCY is 20; allowed: at most "),
     ],
 )
 def test_check_names_line_fault_and_cure(tmp_path: Path, line: str, what: str) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import pytest
 
 from tagspace_lab.lab.arena import Race
-from tagspace_lab.lab.races import admitted_s, recovery_s, score, smaller_share, time_to_capacity_s
+from tagspace_lab.lab.races import (
+    admitted_s,
+    race_all,
+    recovery_s,
+    score,
+    smaller_share,
+    tabulate_scores,
+    time_to_capacity_s,
+)
 from tagspace_lab.records import Attempt, Outcome
 from tagspace_lab.twin.regimes import Regime
 from tagspace_lab.twin.scenario import LimitStep, Outage, Provider
@@ -90,3 +98,19 @@ def test_score_is_told_beside_the_oracle() -> None:
     assert judged.of_oracle == pytest.approx(99 / 197)
     assert (judged.efficiency, judged.refusals, judged.undone) == (0.5, 2, 0)
     assert score(STEADY, STEADY).to_capacity == pytest.approx(10 / 99)
+
+
+def test_throttles_are_raced_in_the_same_regimes_and_the_best_stands_first() -> None:
+    scores = race_all([3, 4], ["fixed", "learned"])
+    assert [each.throttle for each in scores] == ["fixed", "learned"] * 2
+    assert scores[0].calls == scores[1].calls
+    table = tabulate_scores(scores)
+    of_oracle = table["of_oracle"]
+    assert of_oracle.is_monotonic_decreasing
+    assert of_oracle["learned"] == pytest.approx((scores[1].of_oracle + scores[3].of_oracle) / 2)
+    assert table["worst"]["fixed"] == min(scores[0].of_oracle, scores[2].of_oracle)
+    refused = [each.refusals / each.calls for each in scores[1::2]]
+    assert table["refusals"]["learned"] == pytest.approx(sum(refused) / 2)
+    assert table["undone"].to_dict() == {
+        name: sum(s.undone for s in scores if s.throttle == name) for name in table.index
+    }

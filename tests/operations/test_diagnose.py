@@ -18,7 +18,7 @@ from tagspace_lab.lab.profiles import check_profile, read_profile
 from tagspace_lab.lab.replay import baseline_settings, replay
 from tagspace_lab.lab.report import Report
 from tagspace_lab.operations.diagnose import diagnose, proposed_settings, to_dict, write_proposal
-from tagspace_lab.operations.evidence import Evidence, evidence_of_attempts, read_evidence
+from tagspace_lab.operations.evidence import Evidence, evidence_of_attempts, evidence_of_report, read_evidence
 from tagspace_lab.operations.machine import available_bytes
 from tagspace_lab.pipeline.traces import TraceWriter
 from tagspace_lab.records import Rates, Status
@@ -75,6 +75,7 @@ def test_report_of_a_known_world_names_what_binds_and_its_proposal_is_quicker(
 ) -> None:
     before = run(space, scenario, settings)
     evidence = read(before, tmp_path)
+    assert evidence_of_report(before) == evidence
     findings = diagnose(evidence)
     after = run(space, scenario, proposed_settings(evidence.settings, findings))
     assert findings[0].binds == binds
