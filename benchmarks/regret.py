@@ -39,6 +39,7 @@ SPACE: Final = "medium"
 SCENARIOS: Final = ("openai-tier1", "guide", "self-hosted")
 TRIALS, SEEDS, RUNS = 40, 3, 2
 _GRID_SEEDS, _CHOOSING_SEEDS, _TRUTH_SEEDS = 2, 12, 24
+_CONTENDERS: Final = 60
 _FOLDER: Final = Path(os.environ.get("TAGSPACE_BENCH") or "build/regret")
 
 _PLAIN: Final = Strategy(with_limits=False, with_pruner=False, with_steps=False)
@@ -81,7 +82,8 @@ def grid(scenario: str) -> dict[str, Any]:
     with Workers(SPACE, scenario) as workers:
         referee = _referee(workers, draw_seeds("verify", 901, _GRID_SEEDS))
         points = lay_grid(Problem(referee, Settings(), 0))
-        best = find_best(list(referee.judge(points)), referee, draw_seeds("verify", 902, _CHOOSING_SEEDS))
+        choosing = draw_seeds("verify", 902, _CHOOSING_SEEDS)
+        best = find_best(list(referee.judge(points)), referee, choosing, _CONTENDERS)
     (verdict,) = _truth(scenario).judge([best])
     return {"points": len(points), "settings": best.to_variables(), **_jsonable(verdict)}
 
@@ -168,10 +170,12 @@ def report(results: Mapping[tuple[str, str, int], dict[str, Any]]) -> tuple[str,
     head = f"""\
 `python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE}, one for
 each study seed. The objective of each result on {_TRUTH_SEEDS} seeds that nothing else saw, over that of the best point
-of a grid, less 1; below 0 the study found better than any point. All points of the grid ({told}) are
-replayed on {_GRID_SEEDS} seeds, the best 20 on {_CHOOSING_SEEDS} others, the best of these on the truth's. "Misses a
-goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors) on the truth's seeds. The arms
-other than this study believe their own seeds.
+of a grid, less 1; below 0 the study found better than any point. All points of the grid
+({told}) are replayed on {_GRID_SEEDS} seeds, the best {_CONTENDERS} on {_CHOOSING_SEEDS} others, the best of
+these on the truth's. "Misses a goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors)
+on the truth's seeds. The arms other than this study believe their own seeds.
+
+Where an arm has fewer studies than 20, the run was stopped there; started again, it goes on.
 
 Best points (start-ceiling, batch, cache): {best}.
 

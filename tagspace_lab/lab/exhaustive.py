@@ -85,9 +85,12 @@ def find_regret(
     return Regret(len(grid), best_verdict, result_verdict)
 
 
-def find_best(verdicts: Sequence[Verdict], referee: Referee, choosing: Sequence[int]) -> Settings:
-    """The best of the best twenty that keep the goals, measured again on other seeds."""
-    kept = sorted((each for each in verdicts if each.feasible), key=lambda each: each.objective_s)[:_CONTENDERS]
+def find_best(
+    verdicts: Sequence[Verdict], referee: Referee, choosing: Sequence[int], contenders_at_most: int = _CONTENDERS
+) -> Settings:
+    """The best of so many of the best that keep the goals, measured again on other seeds."""
+    kept = sorted((each for each in verdicts if each.feasible), key=lambda each: each.objective_s)
+    kept = kept[:contenders_at_most]
     today = verdicts[0].settings
     contenders = [each.settings for each in kept] or [today]
     again = list(anew(referee, choosing, today).judge(contenders))

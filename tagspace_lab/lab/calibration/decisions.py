@@ -20,6 +20,9 @@ __all__ = ["MOST_DECISIONS", "Decisions", "Floats", "decide"]
 Floats = NDArray[np.float64]
 MOST_DECISIONS = 6_000
 """Decisions that limits are learned from: the first ones. More would take minutes and tell little."""
+_INSTANT_S, _ARRIVAL_S = 0.001, 0.01
+"""Within which one call ends and the next takes its place: clients write the two down in either order. One that was let
+in may have arrived later than that: by then more calls had ended."""
 _GATE = {Outcome.OK, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.RATE_LIMITED}
 """Outcomes that say what the gate decided. A refused request may never have come to it."""
 
@@ -127,12 +130,16 @@ def _free(attempt: Attempt) -> int:
 
 
 def _count_others(world: NDArray[np.int64], at_s: Floats, ended_s: Floats, is_refused: NDArray[np.bool_]) -> Floats:
-    """Calls that were let in before and are in progress; one that ends in the very instant is not."""
+    """Calls that were let in before and are in progress; one that ends in the very instant is not.
+
+    What takes its place may be recorded as sent a little before it is recorded as ended.
+    """
     others = np.zeros(len(at_s))
     for number in np.unique(world):
         here = np.flatnonzero(world == number)
         admitted = here[~is_refused[here]]
         ends = np.sort(ended_s[admitted])
         begun: NDArray[np.int64] = np.cumsum(~is_refused[here]) - ~is_refused[here]
-        others[here] = begun - np.searchsorted(ends, at_s[here] + 1e-9, side="right")
+        arrived_s = at_s[here] + np.where(is_refused[here], _INSTANT_S, _ARRIVAL_S)
+        others[here] = begun - np.searchsorted(ends, arrived_s, side="right")
     return np.maximum(others, 0.0)

@@ -1,8 +1,9 @@
 """Fits one limit of one shape to what was let in, refused and stated.
 
 Every statement that the limit contradicts costs one: a call let in that needed more than the quota, a refused one that
-needed less, a header that says another remainder. What costs least is taken, and of a range that costs the same the
-roundest rate.
+needed less, a header that says another remainder. Calls arrive a little later than they are sent, some later than
+others, so that a decision costs less than one if it would be none a few milliseconds earlier or later. What costs least
+is taken, and of a range that costs the same the roundest rate.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ Mask = NDArray[np.bool_]
 
 _COLUMNS, _ZOOMS = 180, 3
 _FEWEST_REMAINDERS = 3
-_JITTER = 0.1
-"""Of a request: calls arrive a little later than they are sent."""
+_JITTER_S = 0.01
+"""By which a call may arrive later or earlier than its neighbours do; a decision that takes more is a whole miss."""
+_SLACK = 1e-6
+_PLACE = 0.25
+"""Where a rate is looked for between the bounds that decisions leave it: 0 is the lower one."""
+_DOUBT = 0.5
+"""Costs this near to the least are as good."""
 _LOW, _HIGH = 0.25, 40.0
 """Rates that are tried, as multiples of the mean rate of what was let in."""
-_MORE_THAN_STATED = 0.03
+_MORE_THAN_STATED = 0.1
 """A stated rate is believed unless another one explains this share of all statements more."""
 
 
@@ -80,14 +86,16 @@ def fit_limit(
     grid = _first_grid(decisions, usage, stated)
     for _ in range(_ZOOMS):
         watch = read_meter(decisions, usage, shape, grid)
-        costs = _costs(decisions, watch, shape, own, others, stated, grid)
+        costs = _costs(decisions, usage, watch, shape, own | others, stated, grid)
         low, high = _flat_range(costs)
         grid = np.geomspace(grid[max(0, low - 1)], grid[min(len(grid) - 1, high + 1)], _COLUMNS)
     watch = read_meter(decisions, usage, shape, grid)
-    costs = _costs(decisions, watch, shape, own, others, stated, grid)
+    costs = _costs(decisions, usage, watch, shape, own | others, stated, grid)
     low, high = _flat_range(costs)
     bounds = (float(grid[low]), float(grid[high]))
-    chosen = roundest(bounds[0] * 60, bounds[1] * 60) / 60
+    # A client that keeps just below the limit bounds it closely from below, and by a few refusals from above.
+    likeliest = bounds[0] ** (1 - _PLACE) * bounds[1] ** _PLACE
+    chosen = roundest(bounds[0] * 60, bounds[1] * 60, middle=likeliest * 60) / 60
     fit = _fit_column(decisions, unit, usage, shape, own, others, stated, np.array([chosen]), bounds)
     if stated is None or not np.isfinite(stated.limit):
         return fit
@@ -150,8 +158,11 @@ def _fit_column(
 ) -> LimitFit:
     watch = read_meter(decisions, usage, shape, per_s)
     need = watch.need[:, 0]
-    quota, (least, most) = _quota(decisions, need, watch.shown[:, 0], own, others, stated)
-    cost = float(_costs(decisions, watch, shape, own, others, stated, per_s, free=False)[0])
+    column = _Column.read(decisions, usage, watch, 0, shape, own | others, stated, per_s)
+    _, least, most, likeliest = column.quota()
+    quota = roundest(max(least, 1e-9), max(most, 1e-9), middle=likeliest)
+    explained = (own | others) & (need > quota - column.room + _SLACK)
+    cost = _Column.read(decisions, usage, watch, 0, shape, own | explained, stated, per_s).cost(quota)
     if shape.kind == "bucket":
         rate = float(per_s[0])
         low, high = bounds or (rate, rate)
@@ -168,7 +179,7 @@ def _fit_column(
         quota=quota,
         quota_range=(least, most),
         cost=cost,
-        explained=(own | others) & (need > quota + 1e-6),
+        explained=explained,
         waits_s=np.maximum(waits_s, 0.0),
         is_quota_seen=bool((own | others).any()) or _tells_quota(stated),
         is_stated=stated is not None and bool(np.isfinite(stated.limit)) and shape.kind == "bucket" and bounds is None,
@@ -176,30 +187,97 @@ def _fit_column(
 
 
 def _costs(
-    decisions: Decisions,
-    watch: Watch,
-    shape: Shape,
-    own: Mask,
-    others: Mask,
-    stated: Stated | None,
-    per_s: Floats,
-    *,
-    free: bool = True,
+    decisions: Decisions, usage: Usage, watch: Watch, shape: Shape, turned: Mask, stated: Stated | None, per_s: Floats
 ) -> Floats:
-    """Of every column. `free`: refusals that need not be this limit's count too, if it does not explain them."""
-    costs = np.zeros(watch.need.shape[1])
-    admitted = ~decisions.is_refused
-    for column in range(len(costs)):
-        need, shown = watch.need[:, column], watch.shown[:, column]
-        quota, _ = _quota(decisions, need, shown, own, others, stated)
-        costs[column] = (need[admitted] > quota + 1e-6).sum() + (need[own] <= quota + 1e-6).sum()
-        if free:
-            costs[column] += (need[others] <= quota + 1e-6).sum()
-        if stated is not None:
-            costs[column] += _contradictions(stated, shown, watch.reset_s[:, column], quota)
-            if shape.kind != "bucket":
-                costs[column] += _misses_limit(stated, shape, quota)
-    return costs
+    """Of every column, at its best quota."""
+    columns = (
+        _Column.read(decisions, usage, watch, place, shape, turned, stated, per_s)
+        for place in range(watch.need.shape[1])
+    )
+    return np.array([column.cost(column.quota()[0]) for column in columns])
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One meter: what the calls needed that were let in and turned away, sorted, and what headers could have shown.
+
+    `room` is what a bucket gains while a call may be on its way; a window gains nothing before it ends.
+    """
+
+    let_in: Floats
+    turned: Floats
+    shown: Floats
+    reset_s: Floats
+    room: float
+    shape: Shape
+    stated: Stated | None
+
+    @classmethod
+    def read(
+        cls,
+        decisions: Decisions,
+        usage: Usage,
+        watch: Watch,
+        place: int,
+        shape: Shape,
+        turned: Mask,
+        stated: Stated | None,
+        per_s: Floats,
+    ) -> _Column:
+        need, shown = watch.need[:, place], watch.shown[:, place]
+        room = float(per_s[place]) * _JITTER_S if shape.kind == "bucket" else 0.0
+        # A bucket that is full will not be fuller a moment later.
+        is_full = need <= usage.amount / decisions.scale + _SLACK
+        refused = (need - 2 * _SLACK - np.where(is_full, room, 0.0))[turned]
+        return cls(
+            np.sort(need[~decisions.is_refused]), np.sort(refused), shown, watch.reset_s[:, place], room, shape, stated
+        )
+
+    def quota(self) -> tuple[float, float, float, float | None]:
+        """The quota that contradicts least, the range of those that contradict as little, and the likeliest of these.
+
+        Remainders tell it, unless they contradict each other and refusals can tell it, too. Then none is likeliest.
+        """
+        stated = self.stated
+        if stated is not None and _tells_quota(stated):
+            least, most, likeliest = _stated_range((stated.remaining + self.shown)[stated.remaining > 0], stated.grain)
+            if least < most or not len(self.turned):
+                return likeliest, least, max(least + 0.02, most), likeliest
+        highest = float(self.let_in[-1]) if len(self.let_in) else 0.0
+        if stated is not None and np.isfinite(stated.limit) and not len(self.turned):
+            whole = max(stated.limit, highest)
+            return whole, whole, whole, None
+        candidates = np.unique(np.concatenate([self.let_in, self.turned, [0.0]]))
+        misses = self.misses(candidates)
+        first = last = int(np.argmin(misses))
+        while last + 1 < len(candidates) and misses[last + 1] <= misses[first] + _DOUBT:
+            last += 1
+        least, most = float(candidates[first]), float(candidates[last])
+        if most >= highest and not (self.turned >= most).any():
+            most = 2 * most
+        return least, least - self.room / 2, most + self.room / 2, None
+
+    def misses(self, quotas: Floats) -> Floats:
+        """How many decisions each quota contradicts: those that it does by less than `room` count in part."""
+        return _beyond(self.let_in, quotas, self.room) + _beyond(-self.turned[::-1], -quotas, self.room)
+
+    def cost(self, quota: float) -> float:
+        cost = float(self.misses(np.array([quota]))[0])
+        if self.stated is not None:
+            cost += _contradictions(self.stated, self.shown, self.reset_s, quota)
+            if self.shape.kind != "bucket":
+                cost += _misses_limit(self.stated, self.shape, quota)
+        return cost
+
+
+def _beyond(values: Floats, bars: Floats, room: float) -> Floats:
+    """How many of the sorted `values` are above each bar: those that are by less than `room` count in part."""
+    first = np.searchsorted(values, bars + _SLACK, "right")
+    whole = np.searchsorted(values, bars + _SLACK + room, "right")
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    part = (sums[whole] - sums[first] - bars * (whole - first)) / max(room, _SLACK)
+    above: Floats = len(values) - whole + part
+    return above
 
 
 def _misses_limit(stated: Stated, shape: Shape, quota: float) -> float:
@@ -222,30 +300,6 @@ def _contradictions(stated: Stated, shown: Floats, reset_s: Floats, quota: float
     return float(wrong)
 
 
-def _quota(
-    decisions: Decisions, need: Floats, shown: Floats, own: Mask, others: Mask, stated: Stated | None
-) -> tuple[float, tuple[float, float]]:
-    """The quota that contradicts least, and the range of those that contradict as little."""
-    if stated is not None and _tells_quota(stated):
-        least, most, likeliest = _stated_range((stated.remaining + shown)[stated.remaining > 0], stated.grain)
-        return _rounded(least, most, likeliest), (least, most)
-    if stated is not None and np.isfinite(stated.limit) and not (own | others).any():
-        whole = max(stated.limit, float(need[~decisions.is_refused].max(initial=0.0)))
-        return whole, (whole, whole)
-    let_in = np.sort(need[~decisions.is_refused])
-    turned = np.sort(need[own | others])
-    candidates = np.unique(np.concatenate([let_in, turned, [0.0]]))
-    wrong = len(let_in) - np.searchsorted(let_in, candidates + 1e-9, "right")
-    wrong = wrong + np.searchsorted(turned, candidates + 1e-9, "right")
-    place = int(np.argmin(wrong))
-    last = place
-    while last + 1 < len(candidates) and wrong[last + 1] == wrong[place]:
-        last += 1
-    least = float(candidates[place])
-    most = float(candidates[last + 1]) if last + 1 < len(candidates) else 2 * least
-    return _rounded(least - _JITTER, most - 1e-6 * max(1.0, most) + _JITTER), (least, most)
-
-
 def _tells_quota(stated: Stated | None) -> bool:
     return stated is not None and int((stated.remaining > 0).sum()) >= _FEWEST_REMAINDERS
 
@@ -256,16 +310,12 @@ def _stated_range(whole: Floats, grain: float) -> tuple[float, float, float]:
         middle = float(np.median(whole))
         return middle - grain / 4, middle + grain / 4, middle
     least, most = float(np.quantile(whole, 0.95)) - 0.01, float(np.quantile(whole, 0.05)) + 1.0
-    return least, max(least + 0.02, most), least + 0.01
-
-
-def _rounded(low: float, high: float, middle: float | None = None) -> float:
-    return roundest(max(low, 1e-9), max(high, 1e-9), middle=middle)
+    return least, most, least + 0.01
 
 
 def _flat_range(costs: Floats) -> tuple[int, int]:
     """First and last column of the widest run of columns that cost least."""
-    best = costs <= costs.min() + 0.5
+    best = costs <= costs.min() + _DOUBT
     edges = np.flatnonzero(np.diff(np.concatenate([[0], best.astype(int), [0]])))
     starts, ends = edges[::2], edges[1::2]
     widest = int(np.argmax(ends - starts))
