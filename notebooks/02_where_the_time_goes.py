@@ -60,7 +60,7 @@ proposed = tl.replay(space, scenario, proposed_settings(report.settings, finding
 ax = tl.plot_before_after({"today's settings": report.runs[0], "proposed": proposed.runs[0]})
 
 # %% [markdown]
-# And how far each is from its own bound, which is the throttle's part, and from the best bound, which is the settings' part:
+# And how far each is from its own bound, which is the throttle's part, and from the best bound, which is the settings' part. Where calls went to the fallback provider, its limits count in, too:
 
 # %%
 ax = tl.plot_efficiency({"today's settings": report.runs[0], "proposed": proposed.runs[0]})

@@ -13,12 +13,12 @@ from tagspace_lab.policy.limits import LIMITERS
 # %% tags=["parameters"]
 space = "medium"
 scenario = "guide"
-regimes = 5
+regimes = 6
 
 # %% [markdown]
 # ## In regimes that nobody chose
 #
-# Rates, caps, windows, headers and latencies are drawn at random. In each regime every throttle makes the same calls, over the same HTTP messages, beside an *oracle*: a greedy client that knows the limits.
+# Rates, caps, windows, headers, latencies and what goes wrong are drawn at random, each regime by its number; these are the first. In each every throttle makes the same calls, over the same HTTP messages, beside an *oracle*: a greedy client that knows the limits.
 
 # %%
 scores = race_all(range(regimes))
@@ -46,6 +46,8 @@ ax = tl.replay(space, scenario, tl.Settings(throttle=rival), runs=1).plot_thrott
 
 # %% [markdown]
 # ## Answer
+#
+# A throttle is judged by two numbers at once: how long the run takes, and how many refusals it took to get there. On this space, and over the regimes (shares of the oracle's speed, 429s a call, and calls that were never answered):
 
 # %%
 learned, best = frame.loc["learned"], frame.loc[rival]

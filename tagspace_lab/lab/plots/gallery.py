@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -15,19 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tagspace_lab.lab import plots
-from tagspace_lab.lab.arena import ORACLE, race
 from tagspace_lab.lab.caches import hits_by_day
 from tagspace_lab.lab.goals import Goals
 from tagspace_lab.lab.places import quality_by_place
-from tagspace_lab.lab.races import Score, score
+from tagspace_lab.lab.races import Score, race_all
 from tagspace_lab.lab.replay import replay
 from tagspace_lab.lab.report import Report, RunSummary
 from tagspace_lab.lab.sweep import sweep
 from tagspace_lab.lab.tune import tune
 from tagspace_lab.lab.tuned import Tuned
-from tagspace_lab.policy.limits import LIMITERS
 from tagspace_lab.settings import Settings
-from tagspace_lab.twin.regimes import draw_regime
 from tagspace_lab.twin.scenario import shipped_scenarios
 
 __all__ = ["PICTURES", "Picture", "Samples", "draw", "render_gallery"]
@@ -91,7 +88,7 @@ class Samples:
 
     @cached_property
     def races(self) -> list[Score]:
-        return [each for number in range(_REGIMES) for each in _race(number)]
+        return race_all(range(_REGIMES))
 
     def _replay(self, scenario: str, settings: Settings | None = None, seed: int = 0, baseline: bool = False) -> Report:
         return replay(_SPACE, scenario, settings, runs=1, seed=seed, baseline=baseline, progress=False)
@@ -205,7 +202,7 @@ PICTURES = (
         "plot_throttles",
         f"Every throttle in the same {_REGIMES} random regimes, beside an oracle that knows the limits; "
         "`benchmarks/RESULTS.md` has them over many more.",
-        f"plot_throttles([score(race(draw_regime(n), throttle), oracle) for n in range({_REGIMES}) ...])",
+        f"plot_throttles(race_all(range({_REGIMES})))",
         lambda samples, ax: plots.plot_throttles(samples.races, ax),
         4.8,
     ),
@@ -247,12 +244,6 @@ def _as_png(figure: Figure) -> bytes:
 def _draw_front(study: Tuned, ax: Axes) -> Axes:
     assert study.front is not None  # noqa: S101 - it was asked for
     return plots.plot_front(study.front.table, study.trials, y="rate_limit_share", ax=ax)
-
-
-def _race(number: int) -> Iterator[Score]:
-    regime = draw_regime(number)
-    oracle = race(regime, ORACLE)
-    return (score(race(regime, throttle), oracle) for throttle in LIMITERS)
 
 
 def _main_effects(frame: pd.DataFrame, settings: list[str], value: str) -> pd.Series:
