@@ -268,7 +268,8 @@ def test_only_what_is_varied_changes() -> None:
     tuned = tune_small(trials=8, vary=["batch_size", "cache_size"], runs=4)
     fixed = tuned.trials[["ai_concurrency", "max_ai_concurrency", "cache_enabled"]]
     assert len(fixed.drop_duplicates()) == 1
-    assert tuned.trials["cache_size"].nunique() > 3
+    assert tuned.trials["cache_size"].nunique() > 1
+    assert tuned.trials["batch_size"].nunique() > 1
     assert len(tuned.verification.before[0]) == 4
 
 

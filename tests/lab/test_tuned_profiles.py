@@ -18,7 +18,7 @@ CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "di
 def test_tuned_profile_of_medium_holds(scenario: str, tmp_path: Path) -> None:
     profile = tmp_path / "tuned.env"
     tune("medium", scenario, trials=10, seeds=2, jobs=2, progress=False).export(profile)
-    verification = verify(profile, "medium", scenario, against="default", seeds=4, jobs=2, progress=False)
+    verification = verify(profile, "medium", scenario, against="default", seeds=10, jobs=2, progress=False)
     assert verification.holds, verification.verdict()
 
 
