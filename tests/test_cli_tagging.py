@@ -148,3 +148,12 @@ def test_warning_of_a_run_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert done.exit_code == 0, done.stderr
     assert "is away (it went away): going on without it" in done.stderr
     assert len(logging.getLogger("tagspace_lab").handlers) == 1, "the teller leaves with the run"
+
+
+def test_trace_that_is_none_is_refused_before_a_task_begins(folder: Path) -> None:
+    (folder / "notes.txt").write_text("no trace at all\n")
+    refused = tag("--trace", "notes.txt")
+    assert refused.exit_code == 2, refused.stderr
+    assert (folder / "notes.txt").read_text() == "no trace at all\n"
+    with Journal(folder / "state" / "journal.sqlite") as journal:
+        assert journal.tasks() == []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tagspace_lab.live.job import TagJob, TagResult
     from tagspace_lab.live.task import Request
     from tagspace_lab.pipeline.journal import Journal
+    from tagspace_lab.pipeline.traces import TraceWriter
     from tagspace_lab.settings import Settings
 
 __all__ = ["commands", "read_settings"]
@@ -104,6 +105,7 @@ def tag(
     from tagspace_lab.live.connections import load_connections
     from tagspace_lab.live.opening import open_journal
     from tagspace_lab.live.task import Request, read_labels, read_names
+    from tagspace_lab.pipeline.traces import TraceWriter
 
     force = force or resume  # what the task wrote when it was stopped is out of date then
     check_changes_path(output or Path("changes.csv"), force=force or output is None)
@@ -116,9 +118,9 @@ def tag(
     )
     connections = load_connections(os.environ | ({"TAG_SPACE_MODEL": model} if model else {}), env_file)
     settings = read_settings(profile, env_file)
-    with open_journal(connections) as journal:
+    with open_journal(connections) as journal, nullcontext() if trace is None else TraceWriter(trace) as writer:
         task_id, is_resumed = _enter(journal, request, connections, resume=resume)
-        result = _run(task_id, request, connections, settings, journal, trace, is_resumed=is_resumed)
+        result = _run(task_id, request, connections, settings, journal, writer, is_resumed=is_resumed)
     _tell(result, output or Path(f"{task_id}.csv"), force=force, as_json=as_json)
 
 
@@ -132,7 +134,6 @@ def read_settings(profile: str | None, env_file: Path | None) -> Settings:
 
 def _enter(journal: Journal, request: Request, connections: Connections, *, resume: bool) -> tuple[str, bool]:
     """The task that this command runs, and whether it began earlier; the journal holds it."""
-    from tagspace_lab.errors import JournalError
     from tagspace_lab.live.running import name_task, resume_task, site_of, start_task
     from tagspace_lab.pipeline.journal import TaskState
 
@@ -140,11 +141,7 @@ def _enter(journal: Journal, request: Request, connections: Connections, *, resu
     if earlier is not None and earlier.state is TaskState.DONE:
         earlier = None
     if earlier is not None and resume:
-        if resume_task(journal, earlier.id) != request:
-            raise JournalError(
-                f"task {earlier.id} was started with other options (--apply, --mode, --pages, --labels): give the "
-                "same ones to resume it, or leave --resume out to start a new one"
-            )
+        resume_task(journal, earlier.id, wanted=request)
         say(f"Resuming {earlier.id}.")
         return earlier.id, True
     if earlier is not None and earlier.state in (TaskState.RUNNING, TaskState.QUEUED):
@@ -164,20 +161,18 @@ def _run(
     connections: Connections,
     settings: Settings,
     journal: Journal,
-    trace: Path | None,
+    trace: TraceWriter | None,
     *,
     is_resumed: bool,
 ) -> TagResult:
     from tagspace_lab.live.running import run_task
     from tagspace_lab.operations.duty import on_duty
-    from tagspace_lab.pipeline.traces import TraceWriter
 
     async def main() -> TagResult:
         stop = _Stop()
         with (
             telling_warnings(),
             on_duty(connections, os.environ, {"task_id": task_id, "space": request.space}) as alarm,
-            nullcontext() if trace is None else TraceWriter(trace) as writer,
             _progress(request.space) as advance,
         ):
             return await run_task(
@@ -189,7 +184,7 @@ def _run(
                 rng=random.Random(task_id),  # noqa: S311 - jitter, not a secret
                 wall_clock=time.time,
                 is_resumed=is_resumed,
-                trace=writer,
+                trace=trace,
                 listeners=[alarm],
                 on_progress=advance,
                 check_stop=stop.is_wanted,
@@ -204,7 +199,6 @@ class _Stop:
     def __init__(self) -> None:
         self._wanted = False
         loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ask)
 
@@ -268,7 +262,7 @@ def _show(document: dict[str, Any]) -> None:
     verb = "would get" if document["dry_run"] else "got"
     if changed:
         print_table(
-            ("page", "has", f"{verb}"),
+            ("page", "has", verb),
             [
                 (detail["title"] or detail["page_id"], " ".join(detail["existing"]), " ".join(detail["added"]))
                 for detail in changed[:_SHOWN_PAGES]

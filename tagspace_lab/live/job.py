@@ -54,7 +54,11 @@ class Services:
 
 @dataclass(slots=True)
 class Counters:
-    """What is told of a task while it runs; `concurrency` is what the throttle allowed the latest call."""
+    """What is told of a task while it runs, over all its calls and pages in this process.
+
+    `current_concurrency` is how many calls at once the throttle allowed the latest one; `usd` is US dollars, None once
+    something has no known price.
+    """
 
     processed: int = 0
     errors: int = 0
@@ -65,7 +69,7 @@ class Counters:
     input_tokens: int = 0
     output_tokens: int = 0
     current_concurrency: float = 0.0
-    usd: float | None = 0.0  # None once something has no known price
+    usd: float | None = 0.0
 
     def on_attempt(self, attempt: Attempt, prices: Mapping[str, Price | None]) -> None:
         self.total_ai_calls += attempt.number == 1
@@ -103,7 +107,7 @@ class TagResult:
     """Ids of the whitelist that the space does not list; empty where its listing broke off."""
     resumed_pages: int = 0
     usd: float | None = 0.0
-    """What the calls of this process cost; None where a price is not known."""
+    """What the calls of this process cost, in US dollars; None where a price is not known."""
 
     @property
     def errors(self) -> int:

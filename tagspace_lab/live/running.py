@@ -33,14 +33,23 @@ def start_task(journal: Journal, request: Request, connections: Connections, *, 
     return task_id
 
 
-def resume_task(journal: Journal, task_id: str) -> Request:
-    """Take up a task again. JournalError where it is unknown, done, or runs elsewhere."""
+def resume_task(journal: Journal, task_id: str, *, wanted: Request | None = None) -> Request:
+    """Take up a task again, as it was requested.
+
+    JournalError, and the task is left as it is, where it is unknown, done or runs elsewhere, and where the request is
+    not the one that is `wanted`.
+    """
     if (task := journal.task(task_id)) is None:
         raise JournalError(f"task {task_id!r} is unknown: there is nothing to resume")
     try:
         request = Request.from_dict(task.request)
     except (KeyError, TypeError) as error:
         raise JournalError(f"task {task_id!r} was written by another version: start a new one") from error
+    if wanted is not None and request != wanted:
+        raise JournalError(
+            f"task {task_id} was started with other options (--apply, --mode, --pages, --labels): give the same ones "
+            "to resume it, or leave --resume out to start a new one"
+        )
     journal.reopen(task_id)
     return request
 

@@ -26,6 +26,17 @@ def test_a_task_is_resumed_with_the_request_that_it_was_started_with(tmp_path: P
         assert journal.holds("t")
 
 
+def test_a_task_that_is_resumed_with_another_request_stays_as_it_is(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        start_task(journal, REQUEST, load_connections({}), task_id="t", now_s=1.0)
+        journal.end("t", TaskState.STOPPED, {}, 2.0)
+        before = journal.task("t")
+        with pytest.raises(JournalError, match="was started with other options"):
+            resume_task(journal, "t", wanted=Request("DOCS"))
+        assert journal.task("t") == before
+        assert not journal.holds("t")
+
+
 @pytest.mark.parametrize("request_", [{}, {"space": "DOCS", "apply": True, "mode": "add", "pages": 7, "labels": []}])
 def test_a_request_of_another_version_is_refused_and_the_task_not_held(
     tmp_path: Path, request_: dict[str, object]
