@@ -27,9 +27,10 @@ from joblib import Parallel, delayed
 from benchmarks.results import format_table, write_section
 from tagspace_lab.lab.comparison import draw_seeds
 from tagspace_lab.lab.exhaustive import find_best, lay_grid
+from tagspace_lab.lab.finals import choose
 from tagspace_lab.lab.objective import Goals, Referee
 from tagspace_lab.lab.search import Problem, Strategy, Trial, quiet, search
-from tagspace_lab.lab.tune import FINAL_SEEDS, choose
+from tagspace_lab.lab.tune import FINAL_SEEDS
 from tagspace_lab.lab.workers import Workers
 from tagspace_lab.settings import Settings
 
@@ -67,7 +68,8 @@ def study(arm: str, scenario: str, seed: int) -> dict[str, Any]:
         referee = _referee(workers, draw_seeds("study", seed, SEEDS))
         trials = list(search(Problem(referee, today, seed), TRIALS, strategy))
         if arm.startswith(_TARGET):
-            chosen = choose(_referee(workers, draw_seeds("finals", seed, FINAL_SEEDS)), today, trials)
+            final = _referee(workers, draw_seeds("finals", seed, FINAL_SEEDS))
+            chosen = choose(final, today, trials, progress=False)
         else:
             chosen = _best_seen(trials, today)
     truth = _truth(scenario)

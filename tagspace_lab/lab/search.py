@@ -19,9 +19,11 @@ import hashlib
 import math
 import random
 import warnings
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,11 +41,12 @@ from tagspace_lab.lab.storages import Storage
 from tagspace_lab.lab.workers import Task
 from tagspace_lab.settings import LARGEST_BATCH, LARGEST_CONCURRENCY, Settings
 
-__all__ = ["VARIED", "Problem", "Strategy", "Trial", "quiet", "rank", "search"]
+__all__ = ["VARIED", "Problem", "Strategy", "Trial", "quiet", "rank", "search", "spread"]
 
 VARIED = ("concurrency", "batch_size", "cache_enabled", "cache_size")
 """What may be searched; `concurrency` is where a run starts, and its ceiling."""
 
+_LEADERS = 2  # that are stepped away from, of different batch sizes
 _GIVE_UP_P = 0.1
 _FEWEST_PAIRS = 4  # with fewer, signed ranks cannot reach that p
 
@@ -51,7 +54,7 @@ _FEWEST_PAIRS = 4  # with fewer, signed ranks cannot reach that p
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One trial; `origin` is `search`, `step` (near the best so far), `design`, or that of a guess: `today`, `bound`,
-    `bound-calm`, `conservative`."""
+    `bound-calm`, `conservative`, `rounds-1` to `rounds-3`."""
 
     number: int
     origin: str
@@ -160,6 +163,16 @@ def rank(verdicts: Sequence[Verdict]) -> list[Settings]:
     return list(dict.fromkeys(each.settings for each in sorted(kept, key=lambda verdict: verdict.objective_s)))
 
 
+def spread(ranking: Sequence[Settings], count: int, each: int) -> list[Settings]:
+    """The first `count` of a ranking, where there are others at most `each` of one batch size."""
+    seen = Counter[int]()
+    first, rest = list[Settings](), list[Settings]()
+    for settings in ranking:
+        seen[settings.batch_size] += 1
+        (first if seen[settings.batch_size] <= each else rest).append(settings)
+    return [*first, *rest][:count]
+
+
 def search(
     problem: Problem,
     trials: int,
@@ -227,11 +240,17 @@ class _Study:
         """Settings that were not tried yet, for all but one in four of the trials that may be asked."""
         if not self.strategy.with_steps or self.strategy.pareto or not told:
             return []
-        best = rank(told)[:2] or [min(told, key=lambda verdict: verdict.missed).settings]
+        best = spread(rank(told), _LEADERS, each=1) or [min(told, key=lambda verdict: verdict.missed).settings]
         rng = random.Random(f"{self.problem.seed}/{batch}")  # noqa: S311 - a search, not a secret
-        near = dict.fromkeys(map(self.problem.as_searched, step_away(best, rng)))
-        known = {verdict.settings for verdict in told}
-        return [settings for settings in near if settings not in known][: max(0, room - math.ceil(room / 4))]
+        known, near = {verdict.settings for verdict in told}, dict[Settings, None]()
+        wanted = max(0, room - math.ceil(room / 4))
+        in_turn = chain.from_iterable(zip_longest(*(step_away(settings, rng) for settings in best)))
+        for settings in map(self.problem.as_searched, filter(None, in_turn)):
+            if len(near) == wanted:
+                break
+            if settings not in known:
+                near[settings] = None
+        return list(near)
 
     @property
     def _may_give_up(self) -> bool:

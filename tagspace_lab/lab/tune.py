@@ -10,22 +10,20 @@ from pathlib import Path
 from tagspace_lab.errors import InputError
 from tagspace_lab.lab.comparison import draw_seeds, find_last_days
 from tagspace_lab.lab.exhaustive import find_regret
-from tagspace_lab.lab.objective import Goals, Referee, Verdict
-from tagspace_lab.lab.pareto import find_front, find_knee
+from tagspace_lab.lab.finals import choose, choose_front
+from tagspace_lab.lab.objective import Goals, Referee
 from tagspace_lab.lab.replay import as_settings
-from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, rank, search
+from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, search
 from tagspace_lab.lab.storages import name_storage
-from tagspace_lab.lab.tuned import Front, Tuned
+from tagspace_lab.lab.tuned import Tuned
 from tagspace_lab.lab.verify import verify_with
 from tagspace_lab.lab.watch import View, watch
 from tagspace_lab.lab.workers import AnyScenario, AnySpace, Workers, require_counts
 from tagspace_lab.settings import Settings
 
-__all__ = ["StudyInterrupted", "choose", "tune"]
+__all__ = ["StudyInterrupted", "tune"]
 
-_FINALISTS = 5
-_FRONT = 8
-FINAL_SEEDS = 8
+FINAL_SEEDS = 16
 PROOF_SEEDS = 10
 
 
@@ -67,9 +65,10 @@ def tune(
     with a warm cache, after one more day of edits); `goals` say what is sought. Lists of spaces or scenarios are
     all replayed, each space against each scenario, and `goals.over` says how they count together. The first trials
     are today's settings, those that the bound suggests and the conservative ones; a trial that is worse than the
-    best beyond doubt is given up between seeds. Then today's and the best five that keep the goals are measured on
-    eight fresh seeds; the best of these is compared with today's on ten more, on the last days of the spaces' edits
-    where they know enough of them. Where it is not better beyond doubt there, today's settings are the result.
+    best beyond doubt is given up between seeds. Then the best that keep the goals, one for every fourth trial, are
+    measured on eight fresh seeds, and the better half of them on eight more; the best is compared with today's
+    settings on ten others, on the last days of the spaces' edits where they know enough of them. Where it is not
+    better beyond doubt there, today's settings are the result.
 
     `pareto` seeks the front of makespan, tokens and 429s instead, and takes its knee. `exhaustive` measures a whole
     grid of what `vary` names, too, and the study's regret against it. The result depends on `seed` and `batch` (the
@@ -96,15 +95,14 @@ def tune(
                     for trial in found:
                         done.append(trial)
                         _tell_best(view, done)
-            finals = draw_seeds("finals", seed, max(seeds, FINAL_SEEDS))
-            final = Referee.prepare(workers, today, goals, finals, runs)
-            front = _find_front(final, done) if pareto else None
-            winner = front.knee if front else choose(final, today, done)
+            final = Referee.prepare(workers, today, goals, draw_seeds("finals", seed, max(seeds, FINAL_SEEDS)), runs)
+            front = choose_front(final, today, done, progress=progress) if pareto else None
+            winner = front.knee if front else choose(final, today, done, progress=progress)
             fresh, days = draw_seeds("proof", seed, PROOF_SEEDS), find_last_days(workers.places, runs)
             proof = verify_with(
                 workers, _sides(today, winner), fresh, runs, first_day=days, goals=goals, progress=progress
             )
-            regret = find_regret(problem, winner, finals, fresh, progress=progress) if exhaustive else None
+            regret = find_regret(problem, winner, final.seeds, fresh, progress=progress) if exhaustive else None
     except KeyboardInterrupt:
         raise StudyInterrupted(len(done), trials, storage) from None
     return Tuned(proof, goals, referee.seeds, tuple(done), front, regret)
@@ -120,29 +118,6 @@ def _check_varied(vary: Sequence[str]) -> tuple[str, ...]:
     if unknown or not vary:
         raise InputError(f"vary is {', '.join(unknown) or 'empty'}; allowed: one or more of {', '.join(VARIED)}.")
     return tuple(name for name in VARIED if name in vary)
-
-
-def choose(final: Referee, today: Settings, trials: Sequence[Trial]) -> Settings:
-    """The best of the finalists on fresh seeds; today's settings where none of them is better."""
-    ranking = [settings for settings in rank([trial.verdict for trial in trials]) if settings != today]
-    todays, *finalists = [final.rule(today, final.todays), *final.judge(ranking[:_FINALISTS])]
-    return min([verdict for verdict in finalists if verdict.feasible] or [todays], key=lambda v: v.objective_s).settings
-
-
-def _find_front(final: Referee, trials: Sequence[Trial]) -> Front:
-    """The front of the trials, eight of it at most, as it is on fresh seeds; today's settings may be a part of it."""
-    feasible = {trial.verdict.settings: trial.verdict for trial in trials if trial.verdict.feasible}
-    verdicts = list(feasible.values())
-    members = [verdicts[number] for number in find_front([verdict.values for verdict in verdicts])]
-    members.sort(key=lambda verdict: verdict.values)
-    step = max(1, -(-len(members) // _FRONT))
-    again = list(final.judge([verdict.settings for verdict in members[::step]]))
-    kept: list[Verdict] = [verdict for verdict in again if verdict.feasible] or again
-    if not kept:
-        today = trials[0].verdict.settings
-        kept = [final.rule(today, final.todays)]
-    best = [kept[number] for number in find_front([verdict.values for verdict in kept])]
-    return Front(tuple(best), find_knee([verdict.values for verdict in best]))
 
 
 def _tell_best(view: View, trials: Sequence[Trial]) -> None:

@@ -71,12 +71,20 @@ def bound_run(result: RunResult, scenario: Scenario, settings: Settings, rules: 
 
 
 def advise(
-    pages: int, input_tokens: float, output_tokens: float, scenario: Scenario, rules: LabelRules, sizes: Sequence[int]
-) -> Advice:
-    """The smallest of the batch `sizes` whose bound is within 1 % of the best, and its useful concurrency.
+    pages: int,
+    input_tokens: float,
+    output_tokens: float,
+    scenario: Scenario,
+    rules: LabelRules,
+    sizes: Sequence[int],
+    most_rounds: int = 0,
+) -> dict[str, Advice]:
+    """`bound`: the smallest of the batch `sizes` whose bound is within 1 % of the best, and its useful concurrency.
+    `rounds-1` to `rounds-<most_rounds>`: the smallest that needs no more rounds of so many calls, where one does.
 
     `input_tokens` and `output_tokens` are those of `pages` pages that were asked one at a time. Of use is C*, or as
-    many calls as fit all their latencies into the bound, where a burst lets in more than the rate does.
+    many calls as fit all their latencies into the bound, where a burst lets in more than the rate does. The bound
+    does not see that calls come whole: with 16 slots, 17 of them take twice as long as 16.
     """
     provider = scenario.provider
     around = _around(provider, rules)
@@ -84,13 +92,21 @@ def advise(
     supply = _supply_of(provider, LARGEST_CONCURRENCY, 0.0)
     demands = {size: _demand(load, size, provider) for size in sizes}
     bounds_s = {size: lower_bound(demand, supply).seconds for size, demand in demands.items()}
-    batch_size = next(size for size in sizes if bounds_s[size] <= 1.01 * min(bounds_s.values()))
-    demand, calls = demands[batch_size], math.ceil(pages / batch_size)
+    calls = {size: math.ceil(pages / size) for size in sizes}
+    useful = {size: _useful(demands[size], calls[size], bounds_s[size], supply) for size in sizes}
+    advised = {"bound": next(size for size in sizes if bounds_s[size] <= 1.01 * min(bounds_s.values()))}
+    for most in range(1, most_rounds + 1):
+        advised |= {f"rounds-{most}": size for size in reversed(sizes) if calls[size] <= most * useful[size]}
+    return {name: Advice(size, useful[size]) for name, size in advised.items()}
+
+
+def _useful(demand: Demand, calls: int, bound_s: float, supply: Supply) -> int:
+    """How many of the calls are of use at once."""
     units = {unit: amount / calls for unit, amount in demand.units.items()}
     steady = useful_concurrency(demand.busy_s / calls, units, supply.quotas)
-    fitting = demand.busy_s / bounds_s[batch_size] if math.isfinite(bounds_s[batch_size]) else 1.0
+    fitting = demand.busy_s / bound_s if math.isfinite(bound_s) else 1.0
     wanted = max(fitting, steady if math.isfinite(steady) else 0.0)
-    return Advice(batch_size, max(1, math.ceil(min(wanted, calls, supply.concurrency) - 0.01)))
+    return max(1, math.ceil(min(wanted, calls, supply.concurrency) - 0.01))
 
 
 def bound_calls(answered: Sequence[Attempt], provider: Provider, ceiling: int, epoch_s: float) -> Bound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def guesses(scenario: str | list[str], space: str = "small", **goals: float) -> 
 
 def test_guesses_are_todays_the_bounds_and_the_conservative_ones() -> None:
     found = guesses("self-hosted")
-    assert list(found) == ["today", "bound", "bound-calm", "conservative"]
+    assert list(found) == ["today", "bound", "bound-calm", "conservative", "rounds-1", "rounds-2", "rounds-3"]
     assert found["bound"].max_ai_concurrency <= 16  # the cap
     assert found["bound"].cache_size == 15
     assert found["conservative"].max_ai_concurrency == found["conservative"].batch_size == 1
@@ -55,30 +56,44 @@ def test_steady_rate_asks_for_littles_law() -> None:
     latency = {"first_token_s": 2.0, "first_token_sigma": 0.0, "output_tokens_per_s": 1e9}
     limits = {"requests_per_min": 60, "burst_requests": 1}
     scenario = make_scenario(provider={"limits": limits, "latency": latency})
-    advice = advise(500, 100_000, 500, scenario, RULES, [1])
+    advice = advise(500, 100_000, 500, scenario, RULES, [1])["bound"]
     assert (advice.batch_size, advice.concurrency) == (1, 2)
 
 
 def test_burst_asks_for_more_than_the_rate() -> None:
     """All at once where the bucket lets all in."""
     scenario = make_scenario(provider={"limits": {"requests_per_min": 60, "burst_requests": 500}})
-    assert advise(50, 10_000, 50, scenario, RULES, [1]).concurrency > 25
+    assert advise(50, 10_000, 50, scenario, RULES, [1])["bound"].concurrency > 25
 
 
 def test_rate_of_calls_asks_for_the_largest_batch_and_no_limit_for_the_smallest() -> None:
     sizes = range(1, 21)
     slow = make_scenario(provider={"limits": {"requests_per_min": 6, "burst_requests": 1}})
     free = load_scenario("openai-tier1")
-    assert advise(200, 40_000, 5_000, slow, RULES, sizes).batch_size > 15
-    assert advise(20, 4_000, 500, free, RULES, sizes).batch_size < 5
+    assert advise(200, 40_000, 5_000, slow, RULES, sizes)["bound"].batch_size > 15
+    assert advise(20, 4_000, 500, free, RULES, sizes)["bound"].batch_size < 5
 
 
 @pytest.mark.parametrize("pages", [1, 7, 10_000])
 def test_advice_is_within_what_settings_allow(pages: int) -> None:
     for name in ("openai-tier1", "outage", "halving", "gateway-fixed-window", "azure"):
-        advice = advise(pages, pages * 600, pages * 25, load_scenario(name), RULES, range(1, 51))
-        assert 1 <= advice.batch_size <= 50
-        assert 1 <= advice.concurrency <= min(pages, LARGEST_CONCURRENCY)
+        for advice in advise(pages, pages * 600, pages * 25, load_scenario(name), RULES, range(1, 51), 3).values():
+            assert 1 <= advice.batch_size <= 50
+            assert 1 <= advice.concurrency <= min(pages, LARGEST_CONCURRENCY)
+
+
+@pytest.mark.parametrize(("pages", "sizes"), [(150, [10, 5, 4]), (160, [10, 5, 4]), (161, [11, 6, 4])])
+def test_rounds_are_filled_with_whole_calls(pages: int, sizes: list[int]) -> None:
+    """16 slots: one call too many would wait for a round of its own."""
+    advised = advise(pages, pages * 600, pages * 25, load_scenario("self-hosted"), RULES, range(1, 51), 3)
+    rounds = [advised[f"rounds-{count}"] for count in (1, 2, 3)]
+    assert [advice.batch_size for advice in rounds] == sizes
+    assert all(advice.concurrency in (15, 16) for advice in rounds)
+
+
+def test_rounds_that_no_batch_size_is_large_enough_for_are_left_out() -> None:
+    advised = advise(10_000, 6_000_000, 250_000, load_scenario("self-hosted"), RULES, range(1, 51), 3)
+    assert list(advised) == ["bound"]
 
 
 def test_design_is_small_and_spread() -> None:
@@ -91,10 +106,10 @@ def test_design_is_small_and_spread() -> None:
 @given(st.integers(1, 50), st.integers(1, 100), st.integers(0, 100))
 def test_steps_stay_within_what_settings_allow_and_reach_every_side(size: int, ceiling: int, seed: int) -> None:
     centre = Settings(batch_size=size, max_ai_concurrency=ceiling, ai_concurrency=(1 + ceiling) // 2)
-    near = step_away([centre], random.Random(seed))
+    near = list(step_away(centre, random.Random(seed)))
     assert centre not in near
     assert len(set(near)) == len(near)
-    assert near == step_away([centre], random.Random(seed))
+    assert near == list(step_away(centre, random.Random(seed)))
     for name, value, most in (("batch_size", size, 50), ("max_ai_concurrency", ceiling, 100)):
         values = {getattr(settings, name) for settings in near}
         assert {value - 1, value + 1} & values or value > 3
@@ -102,7 +117,10 @@ def test_steps_stay_within_what_settings_allow_and_reach_every_side(size: int, c
         assert max(values) > value or value == most
 
 
-def test_the_best_is_looked_around_first() -> None:
-    best, second = Settings(batch_size=40), Settings(batch_size=5)
-    first = step_away([best, second], random.Random(1))[:4]
-    assert all(settings.batch_size > 20 for settings in first)
+def test_the_nearest_come_first() -> None:
+    """One step: in batch size or ceiling, up or down, or to another start."""
+    centre = Settings(batch_size=20, max_ai_concurrency=20, ai_concurrency=20)
+    first = list(islice(step_away(centre, random.Random(1)), 6))
+    assert sorted((near.ai_concurrency, near.max_ai_concurrency, near.batch_size) for near in first) == [
+        *((1, 20, 20), (11, 20, 20), (14, 14, 20), (20, 20, 14), (20, 20, 26), (26, 26, 20))
+    ]
