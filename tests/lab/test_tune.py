@@ -174,6 +174,7 @@ def test_torn_journal_is_mended(study: Tuned, tmp_path: Path) -> None:
         (b"TAG_SPACE_BATCH_SIZE=5\n", "is not a study journal"),
         (b"\x1f\x8b precious, without a line feed", "is not a study journal"),
         (b'{"op_code":0}\nnonsense\n{"op_code":0}\n', "is damaged"),
+        (b'{"op_code":99,"worker_id":"newer"}\n', "is damaged"),
     ],
 )
 def test_file_that_is_no_journal_is_refused_and_left_alone(content: bytes, words: str, tmp_path: Path) -> None:
