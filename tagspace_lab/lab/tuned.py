@@ -140,8 +140,9 @@ class Tuned:
         """One or two sentences."""
         told = f" {self._told(self.regret)}" if self.regret else ""
         if self.verification.settings[0] == self.verification.settings[1]:
-            return f"Nothing beat today's settings on fresh seeds: they are kept.{told}"
-        return self.verification.verdict() + ("" if self.improved else " Today's settings are kept.") + told
+            return f"Nothing beat today's settings on fresh seeds: they are kept.{self._missed()}{told}"
+        kept = "" if self.improved else f" Today's settings are kept.{self._missed()}"
+        return self.verification.verdict() + kept + told
 
     def provenance(self) -> Provenance:
         """The header of the exported profile; its makespans are those of the first run, the notes have the others."""
@@ -209,10 +210,20 @@ class Tuned:
         title = f"{self.verification.title}: {len(self.history)} trials"
         return render_card(title, self.overview(), [self.verdict()])
 
+    def _missed(self) -> str:
+        """The limits that today's settings miss on the study's seeds, where they are the result all the same."""
+        first = self.history[0].verdict
+        missed = " and ".join(_LIMITED[name] for name, excess in first.excess.items() if excess > 0)
+        if not missed:
+            return ""
+        kept = sum(trial.verdict.feasible for trial in self.history)
+        rest = f"{kept} of {len(self.history)} trials kept all, and none of them is better"
+        return f" They miss the limit on {missed}: {rest if kept else 'no trial kept all; loosen one, or try more'}."
+
     @staticmethod
     def _told(regret: Regret) -> str:
-        cost = f"{regret.share:+.1%} against the best of {regret.points:,} points"
-        return f"The study's best costs {cost} of the grid, on seeds that chose neither."
+        cost = f"{abs(regret.share):.1%} {'less' if regret.share < 0 else 'more'}"
+        return f"The study's best costs {cost} than the best of {regret.points:,} points, on seeds that chose neither."
 
     def _spans(self, run: int) -> tuple[float, float, float]:
         """Median makespans of one run before and after, and the best bound of any settings, in s."""
@@ -229,6 +240,14 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [rounded(row) for row in rows]
 
 
+_LIMITED = {
+    "rate_limit_share": "429s",
+    "f1_loss": "f1_loss",
+    "errors": "errors",
+    "calls": "calls",
+    "tokens": "tokens",
+    "makespan_s": "makespan",
+}
 _WORDED: dict[str, Callable[[Settings, Measured], str]] = {
     "429s": lambda settings, measured: f"{measured.rate_limit_share:.2%}",
     "F1": lambda settings, measured: "no gold labels" if measured.f1 is None else f"{measured.f1:.3f}",

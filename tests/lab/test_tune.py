@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,12 +305,29 @@ def test_limit_binds_the_result() -> None:
     assert (tuned.trials["feasible"] == (tuned.trials["calls"] <= 3)).all()
 
 
+@pytest.mark.parametrize(
+    ("goals", "trials", "words"),
+    [
+        (Goals(max_calls=0.5), 1, "They miss the limit on calls: no trial kept all; loosen one, or try more."),
+        (Goals(max_calls=1), 6, "They miss the limit on calls: 2 of 6 trials kept all, and none of them is better."),
+    ],
+)
+def test_limit_that_the_result_misses_is_said(goals: Goals, trials: int, words: str) -> None:
+    tuned = tune_small(goals=goals, trials=trials, vary=["batch_size"])
+    assert not tuned.improved
+    assert words in tuned.verdict()
+    assert words in tuned.provenance().notes[-1]
+
+
 def test_regret_is_measured_against_the_whole_grid() -> None:
     tuned = tune_small(exhaustive=True, vary=["batch_size"], trials=8)
     assert tuned.regret is not None
     assert tuned.regret.points == 15
     assert -0.5 < tuned.regret.share < 0.5
-    assert "against the best of 15 points" in tuned.verdict()
+    for objective_s, words in ((0.9, "10.0% less"), (1.2, "20.0% more")):
+        best = replace(tuned.regret.best, objective_s=1.0)
+        regret = replace(tuned.regret, best=best, result=replace(best, objective_s=objective_s))
+        assert f"costs {words} than the best of 15 points" in replace(tuned, regret=regret).verdict()
     assert tuned.to_dict()["regret"]["points"] == 15
 
 

@@ -40,6 +40,7 @@ def test_slower_profile_does_not_hold() -> None:
 def test_profile_does_not_hold_against_itself() -> None:
     same = verify_small("default")
     assert (same.gain, same.interval, same.holds) == (0.0, (0.0, 0.0), False)
+    assert same.verdict() == "default does not hold against default: it says the same settings."
 
 
 def test_more_errors_do_not_hold(proof: Verification, monkeypatch: pytest.MonkeyPatch) -> None:
