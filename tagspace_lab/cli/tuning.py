@@ -163,7 +163,8 @@ def tune(
 def _show_tuned(tuned: Tuned, output: Path, next_step: list[str]) -> None:
     if tuned.front is not None:
         print_frame(tuned.front.overview(), "makespan, tokens and 429s: none of these is beaten in all three")
-    print_frame(tuned.overview(), f"{tuned.verification.title}, {len(tuned.history)} trials")
+    count = len(tuned.history)
+    print_frame(tuned.overview(), f"{tuned.verification.title}, {count} trial{'s' * (count > 1)}")
     typer.echo(tuned.verdict())
     say(f"Wrote {output}. Next: {shlex.join(next_step)}")
     say(f"To use it: docker run --env-file {output} ...; or in bash: set -a; source {output}; set +a")

@@ -6,6 +6,7 @@ another program or a torn write left is mended before it is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -90,7 +91,7 @@ class Storage:
                 f"{self.name} cannot be used ({type(error).__name__}): see that the server runs, that the database is "
                 "there, and that user and password are right."
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # optuna asserts what it reads
             raise InputError(f"{self.name} is damaged ({error}); move it away, and the study starts again.") from error
 
 
@@ -103,7 +104,8 @@ def name_storage(place: str | Path) -> str:
 
 
 def _is_url(place: str | Path) -> bool:
-    return isinstance(place, str) and "://" in place
+    """Also one that lacks its slashes: it would become a folder whose name is a password."""
+    return isinstance(place, str) and bool(re.match(r"postgres\w*:|.*://|[^/]*:[^/]*@", place))
 
 
 def _read_url(text: str) -> URL:

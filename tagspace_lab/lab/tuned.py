@@ -230,12 +230,16 @@ class Tuned:
         missed = " and ".join(name_missed(self.history[0].verdict.excess))
         if not missed:
             return ""
-        return f" They miss the limit on {missed}, as all that was tried does: loosen it, or try more."
+        kept = sum(trial.verdict.feasible for trial in self.history)
+        tried = (
+            f"{kept} of {len(self.history)} trials kept all, and none on fresh seeds" if kept else "no trial kept all"
+        )
+        return f" They miss the limit on {missed}: {tried}; loosen one, or try more."
 
     @staticmethod
     def _told(regret: Regret) -> str:
-        cost = f"{regret.share:+.1%} against the best of {regret.points:,} points"
-        return f"The study's best costs {cost} of the grid, on seeds that chose neither."
+        cost = f"{abs(regret.share):.1%} {'less' if regret.share < 0 else 'more'}"
+        return f"The study's best costs {cost} than the best of {regret.points:,} points, on seeds that chose neither."
 
     def _spans(self, run: int) -> tuple[float, float, float]:
         """Median makespans of one run before and after, and the best bound of any settings, in s."""

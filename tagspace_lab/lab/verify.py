@@ -147,6 +147,8 @@ class Verification:
         worded = f"{saved} over {len(self.seeds)} fresh seeds"
         if self.holds:
             return f"{self.names[1]} holds: it saves {worded}, with no more errors."
+        if self.settings[0] == self.settings[1]:
+            return f"{self.names[1]} does not hold against {self.names[0]}: it says the same settings."
         why = "that may be chance" if high > 0 else f"it is not {_MORE[self.goals.seek]}"
         if self._worse:
             why = f"it is worse on {', '.join(self._worse)}"

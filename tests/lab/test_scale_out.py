@@ -113,6 +113,9 @@ def test_password_is_in_no_message(database: str, monkeypatch: pytest.MonkeyPatc
         ("mysql://u:hush@host/db", "mysql is not a database that studies use"),
         ("://hush", "cannot be read"),
         ("postgresql:///db", "cannot be read"),
+        ("postgresql:u:hush@host/db", "cannot be read"),
+        ("postgres:/u:hush@host/db", "cannot be read"),
+        ("u:hush@host/db", "cannot be read"),
     ],
 )
 def test_address_that_cannot_be_read_is_not_repeated(address: str, words: str) -> None:
@@ -126,3 +129,4 @@ def test_address_that_cannot_be_read_is_not_repeated(address: str, words: str) -
 
 def test_file_is_called_by_its_name() -> None:
     assert name_storage(Path("studies/a.journal")) == "studies/a.journal"
+    assert name_storage("postgres.journal") == "postgres.journal"

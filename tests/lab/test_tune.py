@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,7 @@ def test_torn_journal_is_mended(study: Tuned, tmp_path: Path) -> None:
         (b"TAG_SPACE_BATCH_SIZE=5\n", "is not a study journal"),
         (b"\x1f\x8b precious, without a line feed", "is not a study journal"),
         (b'{"op_code":0}\nnonsense\n{"op_code":0}\n', "is damaged"),
+        (b'{"op_code":99,"worker_id":"newer"}\n', "is damaged"),
     ],
 )
 def test_file_that_is_no_journal_is_refused_and_left_alone(content: bytes, words: str, tmp_path: Path) -> None:
@@ -303,12 +306,35 @@ def test_limit_binds_the_result() -> None:
     assert (tuned.trials["feasible"] == (tuned.trials["calls"] <= 3)).all()
 
 
+def test_limit_that_no_trial_keeps_is_said() -> None:
+    tuned = tune_small(goals=Goals(max_calls=0.5), trials=1, vary=["batch_size"])
+    assert not tuned.improved
+    assert "They miss the limit on calls: no trial kept all; loosen one, or try more." in tuned.verdict()
+    assert tuned.verdict() in tuned.provenance().notes
+
+
+def test_what_keeps_a_limit_that_todays_settings_miss_is_the_result_whatever_it_costs() -> None:
+    """15 pages are three calls of five, and one slower call of fifteen."""
+    tuned = tune_small(goals=Goals(max_calls=1), trials=14, vary=["batch_size"])
+    assert tuned.improved
+    assert not tuned.verification.holds
+    assert tuned.missed == ("calls",)
+    assert tuned.after.calls <= 1 < tuned.before.calls
+    assert re.match(
+        r"tuned keeps the limit on calls, which today's settings miss\. It costs \+\d+\.\d% of the time \[\+",
+        tuned.verdict(),
+    )
+
+
 def test_regret_is_measured_against_the_whole_grid() -> None:
     tuned = tune_small(exhaustive=True, vary=["batch_size"], trials=8)
     assert tuned.regret is not None
     assert tuned.regret.points == 15
     assert -0.5 < tuned.regret.share < 0.5
-    assert "against the best of 15 points" in tuned.verdict()
+    for objective_s, words in ((0.9, "10.0% less"), (1.2, "20.0% more")):
+        best = replace(tuned.regret.best, objective_s=1.0)
+        regret = replace(tuned.regret, best=best, result=replace(best, objective_s=objective_s))
+        assert f"costs {words} than the best of 15 points" in replace(tuned, regret=regret).verdict()
     assert tuned.to_dict()["regret"]["points"] == 15
 
 
