@@ -3,7 +3,7 @@
 #
 # A *space* is a wiki's pages. A *scenario* is a provider with its limits, latencies and faults. A *replay* runs the real tagging pipeline on the one against the other in virtual time: minutes pass in a second or less, no key is needed, nothing is sent anywhere.
 #
-# On the command line: `tagspace-lab replay medium --scenario anthropic-tier1`, and `tagspace-lab sweep medium --scenario openai-tier1 --batch-size 1,5,15 --max-concurrency 3,10,30`. On a space of your own: `tagspace-lab notebook 01 --space my.jsonl.gz -o out.ipynb`.
+# On the command line: `tagspace-lab replay medium --scenario anthropic-tier1`, and `tagspace-lab sweep medium --scenario openai-tier1 --batch-size 1,5,15 --max-concurrency 3,10,30`. On a space of your own: `tagspace-lab notebook 01 --space my.jsonl.gz -o out.ipynb`, or, here and in every other notebook, put the path of its snapshot into the cell below.
 
 # %% tags=["parameters"]
 space = "medium"
@@ -29,7 +29,7 @@ report = tl.replay(wiki, scenario)
 report
 
 # %% [markdown]
-# The *bound* is the time that the provider's limits alone make necessary; the *makespan* is the time that it took. What stands beside the bound is what holds the run back. The throttle was told none of the limits; it found them while it ran.
+# The *bound* is the time that no client can beat with these limits, these answers, this batch size and this many calls at once; the *makespan* is the time that it took. What stands beside the bound is what holds the run back: a limit of the provider, or `concurrency`, the ceiling of the settings. The throttle was told none of the limits; it found them while it ran.
 
 # %%
 ax = report.plot()
@@ -44,7 +44,7 @@ report.attempts[columns].head().round(2)
 # %% [markdown]
 # ## The way of before
 #
-# One page a call, a fixed number of calls in flight, no cache. Beside its own bound that can look perfect, because a call for each page has made the bound itself longer. The *best bound*, which may choose the batch size, is the fairer yardstick.
+# One page a call, a fixed number of calls in flight, no cache. Beside its own bound that can look perfect, because a call for each page has made the bound itself longer. The *best bound*, which may choose the batch size, is the fairer yardstick. It is reckoned from the answers that the run got, so that each run has its own; the picture shows the lower one.
 
 # %%
 before = tl.replay(wiki, scenario, baseline=True, runs=1)

@@ -23,7 +23,7 @@ report
 # %% [markdown]
 # ## One picture
 #
-# Above: calls in flight, the window that the throttle allowed, every 429 as a cross, and the two lines that matter, the *bound* (when the provider's limits alone would have let the run end) and the *makespan* (when it did). Below, the same seconds as the throttle saw them: who waited in the queue, and the pace at which it let calls go.
+# Above: calls in flight, the window that the throttle allowed, every 429 as a cross, and the two lines that matter, the *bound* (when the run could have ended at this batch size, whoever steered it) and the *makespan* (when it did). Below, the same seconds as the throttle saw them: who waited in the queue, and the pace at which it let calls go.
 
 # %%
 _, (above, below) = plt.subplots(2, figsize=(7.5, 8), layout="constrained", facecolor="white")
@@ -48,19 +48,19 @@ seconds.assign(requests=attempts["outcome"].value_counts()).round(1)
 # %%
 findings = diagnose(evidence_of_report(report))
 for finding in findings:
-    print(f"{finding.binds}: {finding.words}", finding.advice, finding.changes or "", sep="\n  ")
+    print(f"{finding.binds}: {finding.words}", finding.changes or "no change", finding.advice, sep="\n  ")
 
 # %% [markdown]
 # ## What it would give back
 #
-# The proposed settings on the same luck, beside today's and beside the best that any settings could do with these limits.
+# The proposed settings on the same luck, beside today's and beside the best that any settings could do with these limits. Where calls went to the fallback provider, its limits count in, too: such a run may end before the best bound that was told above.
 
 # %%
 proposed = tl.replay(space, scenario, proposed_settings(report.settings, findings), runs=1)
 ax = tl.plot_before_after({"today's settings": report.runs[0], "proposed": proposed.runs[0]})
 
 # %% [markdown]
-# And how far each is from its own bound, which is the throttle's part, and from the best bound, which is the settings' part. Where calls went to the fallback provider, its limits count in, too:
+# And how far each is from its own bound, which is the throttle's part, and from there to the best bound, which is the settings' part:
 
 # %%
 ax = tl.plot_efficiency({"today's settings": report.runs[0], "proposed": proposed.runs[0]})
@@ -71,11 +71,11 @@ ax = tl.plot_efficiency({"today's settings": report.runs[0], "proposed": propose
 # What the run hangs on, and what the proposal is worth:
 
 # %%
-today, better = (each.summary.astype({"f1": "float64"}).loc[1] for each in (report, proposed))
-print(f"{findings[0].binds}: the provider's limits account for {today.efficiency:.0%} of the time at this batch size,")
-print(f"and for {today.best_efficiency:.0%} of it at the best one.", end=" ")
-print(f"With {findings[0].changes or 'nothing changed'}: {today.makespan_s:.1f} s -> {better.makespan_s:.1f} s", end="")
-print(f", F1 {today.f1:.3f} -> {better.f1:.3f}.")
+today, better = report.runs[0], proposed.runs[0]
+print(f"{findings[0].binds}: of the time the bound is {today.efficiency:.0%}", end=", ")
+print(f"and the best bound {today.best_efficiency:.0%}.", end=" ")
+print(f"With {findings[0].changes or 'nothing changed'}: {today.makespan_s:.1f} s -> {better.makespan_s:.1f} s.")
+print("No gold labels, no F1." if today.f1 is None else f"F1 {today.f1:.3f} -> {better.f1:.3f}.")
 
 # %% [markdown]
 # **Its doubt.** One run, one luck, and a provider that is a model of one: a proposal is no proof. Notebook `05_tune_and_export` searches and proves. Quality is modelled, too.

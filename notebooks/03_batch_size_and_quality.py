@@ -30,7 +30,7 @@ ax = tl.plot_quality(quality)
 # %% [markdown]
 # ## What the pipeline makes of it
 #
-# The pipeline checks every answer page by page, and asks again for what was left out. So a run loses less than the model does, and pays for it in calls.
+# The pipeline checks every answer page by page, and asks again for what was left out. So a run loses less than the model does, and pays for it in calls. A prompt has a limit in tokens, too: sizes beyond what fits make the same calls.
 
 # %%
 frame = tl.sweep(judged, scenario, {"batch_size": batch_sizes}, seeds=seeds, runs=1)
@@ -57,8 +57,8 @@ ax = tl.plot_sweep(spent, y="makespan_s")
 costs = spent.groupby("batch_size")[["makespan_s", "input_tokens"]].mean().assign(f1_lost=means.iloc[0].f1 - means.f1)
 size = costs[costs.f1_lost <= most_f1_lost].makespan_s.idxmin()
 print(f"{size} pages a call: {costs.makespan_s[size]:.1f} s instead of {costs.makespan_s.iloc[0]:.1f} s with one,")
-print(f"{1 - costs.input_tokens[size] / costs.input_tokens.iloc[0]:.0%} fewer input tokens,", end=" ")
-print(f"F1 {means.f1[size]:.3f}, which is {costs.f1_lost[size]:+.3f} lost.")
+print(f"{costs.input_tokens[size]:,.0f} input tokens instead of {costs.input_tokens.iloc[0]:,.0f},", end=" ")
+print(f"F1 {means.f1[size]:.3f} instead of {means.f1.iloc[0]:.3f}.")
 
 # %% [markdown]
 # **Its doubt.** The curve of quality is the scenario's, made from published measurements of other tasks; how fast a model gets worse depends on the model and on the task. Measure yours before you go beyond what you use today. One page that is hostile can also spoil its neighbours' labels: the scenario `injection` has some.

@@ -17,7 +17,7 @@ shares = [0.25, 0.5, 0.75, 1.0]
 
 # %%
 wiki = tl.load_space(space)
-sizes = [max(1, round(share * len(wiki))) for share in shares]
+sizes = sorted({max(1, round(share * len(wiki))) for share in shares})
 print(f"{wiki.name}: {len(wiki)} pages, edits of {wiki.last_day} days known; caches of {sizes} entries.")
 
 # %% [markdown]
@@ -46,6 +46,9 @@ frame = tl.sweep(wiki, scenario, {"cache_size": sizes}, runs=days)
 frame["tokens"] = frame["input_tokens"] + frame["output_tokens"]
 nights = frame[frame["run"] > 1].groupby("cache_size")[["makespan_s", "calls", "tokens", "rate_limit_errors"]].mean()
 nights.round(1)
+
+# %% [markdown]
+# The last of these nights alone, which may have had few edits:
 
 # %%
 ax = tl.plot_sweep(frame, x="cache_size", run=days)

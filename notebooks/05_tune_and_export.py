@@ -54,15 +54,16 @@ ax = tl.plot_gain(tuned.verification)
 # %% [markdown]
 # ## The profile
 #
-# A profile is a `.env` file that python-dotenv, Docker, bash and systemd all read alike. It says where it comes from. Here is what was written, beside what it changes:
+# A profile is a `.env` file that python-dotenv, Docker, bash and systemd all read alike. It says where it comes from. Here is what was written, in place of any file of that name, and what it changes:
 
 # %%
 tuned.export(profile, force=True)
 print(Path(profile).read_text())
 
 # %%
-for change in tl.diff_profiles(tl.read_profile("default"), tl.read_profile(profile)):
-    print(f"{change.variable}: {change.before} -> {change.after}")
+changes = tl.diff_profiles(tl.read_profile("default"), tl.read_profile(profile))
+lines = [f"{change.variable}: {change.before} -> {change.after}" for change in changes]
+print(*lines or ["nothing: today's settings are kept"], sep="\n")
 
 # %% [markdown]
 # ## Does it hold elsewhere?
@@ -92,7 +93,7 @@ print("Another wiki:", elsewhere.verdict())
 print("Another provider:", changed.verdict())
 
 # %% [markdown]
-# **Its doubt.** A profile is only as good as the scenario that it was tuned for: with another provider it may gain nothing. The intervals cover the luck of the seeds, not the distance between the model and the real provider; and quality is modelled, not measured. Start with the profile, watch the refusals, and keep `conservative` as the way back: `08_go_live` goes through it.
+# **Its doubt.** A profile is only as good as the scenario that it was tuned for: with another provider it may gain nothing, or lose. The intervals cover the luck of the seeds, not the distance between the model and the real provider; and quality is modelled, not measured. Start with the profile, watch the refusals, and keep `conservative` as the way back: `08_go_live` goes through it.
 
 # %%
 print(f"Proved on {len(tuned.verification.seeds)} seeds that the study did not see; it saw {len(tuned.study_seeds)}.")

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Which throttle finds limits that nobody tells it, and what does it pay for that?
 #
-# A throttle decides how many calls are in flight and when the next one may go. The limits are unknown, so it has to learn them from refusals. Each 429 that it meets is a lesson; too many are a storm, and too few mean that it stays below what was allowed.
+# A throttle decides how many calls are in flight and when the next one may go. The limits are unknown, so it has to learn them from refusals, or from what the headers of answers tell. Each 429 that it meets is a lesson; too many are a storm, and a throttle that learns nothing stays below what was allowed, or runs into it again and again.
 #
 # On the command line: `TAG_SPACE_THROTTLE` names the throttle in any profile, and `python -m benchmarks` races all of them over many more regimes. On a space of your own: `tagspace-lab notebook 06 --space my.jsonl.gz --scenario mine.toml -o out.ipynb`.
 
@@ -47,13 +47,12 @@ ax = tl.replay(space, scenario, tl.Settings(throttle=rival), runs=1).plot_thrott
 # %% [markdown]
 # ## Answer
 #
-# A throttle is judged by two numbers at once: how long the run takes, and how many refusals it took to get there. On this space, and over the regimes (shares of the oracle's speed, 429s a call, and calls that were never answered):
+# A throttle is judged by two numbers at once: how long the run takes, and how many refusals it took to get there. On this space, each run beside its own bound, which is reckoned from the batches and answers that it had; and over the regimes (shares of the oracle's speed, 429s a call, and calls that were never answered):
 
 # %%
-learned, best = frame.loc["learned"], frame.loc[rival]
-print(f"Here the bound is {learned.bound_s:.1f} s:", end=" ")
-print(f"learned takes {learned.makespan_s:.1f} s and {learned.rate_limit_errors} 429s,", end=" ")
-print(f"{rival} {best.makespan_s:.1f} s and {best.rate_limit_errors}.")
+for name, run in frame.loc[["learned", rival]].iterrows():
+    print(f"{name}: {run.makespan_s:.1f} s, of which the bound is {run.bound_s:.1f} s;", end=" ")
+    print(f"{run.rate_limit_errors} 429s, {run.fallbacks} fallbacks")
 
 # %%
 table = tabulate_scores(scores)

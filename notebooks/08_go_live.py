@@ -42,6 +42,9 @@ new, old = tl.read_profile(profile), tl.read_profile(today)
 effects = measure_effects(old, new, space, scenario, seeds=seeds)
 effects
 
+# %% [markdown]
+# And how sure that is, seed by seed. The table has the means of the runs, the picture their medians:
+
 # %%
 proof = tl.verify(profile, space, scenario, against=today, seeds=seeds)
 ax = tl.plot_gain(proof)
@@ -88,6 +91,8 @@ print(*back.diff().splitlines()[2:], sep="\n")
 
 # %% [markdown]
 # ## Answer
+#
+# Whether this profile may go live, and what it is worth:
 
 # %%
 print("ready" if is_ready(lines) and proof.holds and not problems else "not ready", proof.verdict(), sep=": ")

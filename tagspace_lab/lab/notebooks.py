@@ -27,6 +27,7 @@ _TAG = "parameters"
 _NEEDED = ("ipykernel", "nbconvert", "papermill")
 _ELSEWHERE = ("jquery", "mathjax", "mermaid_js", "mermaid_layout_elk_js", "require_js", "jupyter_widgets_base")
 """What a page would fetch, for formulas, drawings and widgets that the notebooks do not have."""
+_BREAK_AT_WORDS = b"<style>.jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }</style>\n</head>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +195,4 @@ def _render(document: bytes, title: str) -> bytes:
 
     exporter = HTMLExporter(**{f"{name}_url": "" for name in _ELSEWHERE})  # type: ignore[no-untyped-call]
     page, _ = exporter.from_file(BytesIO(document), {"metadata": {"name": title}})
-    return str(page).encode()
+    return str(page).encode().replace(b"</head>", _BREAK_AT_WORDS, 1)

@@ -36,7 +36,8 @@ def quality_by_place(
 ) -> pd.DataFrame:
     """Ask all pages with gold labels in batches of each size, once for each of `seeds` seeds, and count what is right.
 
-    One row a batch size and place. Columns: `batch_size` (int64, pages a call; the last batch may be shorter),
+    One row a batch size and place. Columns: `batch_size` (int64, pages a call; the last batch is filled up with pages
+    before it, which count once; a smaller space is one batch),
     `place` (str, one of PLACES; a single page stands in the middle), `pages` (int64, asked), `right_share` (float64,
     0 to 1: answered with exactly the gold labels; a page that the answer leaves out is wrong), `low` and `high`
     (its 95 % interval, Wilson's). InputError for a count below 1 and for a space without gold labels.
@@ -56,12 +57,14 @@ def _count(gold: dict[str, set[str]], models: Sequence[Model], size: int) -> Ite
     asked, right = Counter[str](), Counter[str]()
     page_ids = list(gold)
     for start in range(0, len(page_ids), size):
-        batch = page_ids[start : start + size]
-        places = {page_id: _place(position, len(batch)) for position, page_id in enumerate(batch)}
+        first = max(0, min(start, len(page_ids) - size))
+        batch = page_ids[first : first + size]
+        places = {page_id: _place(batch.index(page_id), len(batch)) for page_id in batch[start - first :]}
         for model in models:
             asked.update(places.values())
             entries, _ = model.answer(batch)
-            right.update(places[entry["id"]] for entry in entries if set(entry["labels"]) == gold[entry["id"]])
+            fine = [entry["id"] for entry in entries if set(entry["labels"]) == gold[entry["id"]]]
+            right.update(places[page_id] for page_id in fine if page_id in places)
     for place in PLACES:
         if asked[place]:
             low, high = _interval(right[place], asked[place])

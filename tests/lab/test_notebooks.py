@@ -63,6 +63,7 @@ def test_notebook_runs_on_the_values_and_in_the_present_folder(folder: Path) -> 
     assert "my.jsonl.gz 8 was read" in shown
     assert "of old" not in shown
     assert "<title>done</title>" in shown
+    assert shown.rindex("pre { word-break: normal") > shown.rindex("break-all"), "lines would break inside words"
     assert not re.search(r"""(?:src|href)=["']?https?:""", shown)
     assert notebook.path.read_text().count("of old") == 2
 

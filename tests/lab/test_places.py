@@ -33,6 +33,12 @@ def test_every_page_is_asked_once_a_seed_and_single_pages_stand_in_the_middle(fr
     assert list(frame.query("batch_size == 10")["place"]) == ["front", "middle", "end"]
 
 
+def test_page_that_is_left_over_is_asked_in_a_full_batch() -> None:
+    pairs = quality_by_place("medium", "openai-tier1", (2,), seeds=1)
+    assert list(pairs["place"]) == ["front", "end"]
+    assert list(pairs["pages"]) == [74, 75]
+
+
 def test_end_of_a_batch_is_worse_than_its_front_and_intervals_hold_the_share(frame: pd.DataFrame) -> None:
     front, _, end = frame.query("batch_size == 50")["right_share"]
     assert end < front

@@ -44,7 +44,7 @@ def plot_efficiency(runs: Mapping[str, RunSummary], ax: Axes | None = None) -> A
     ax.axvline(1.0, color=INK, linewidth=1)
     ax.set_yticks(places, list(runs))
     ax.tick_params(axis="y", length=0)
-    ax.invert_yaxis()
+    ax.set_ylim(len(runs) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
     ax.set_xlim(0, 1.42)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1])

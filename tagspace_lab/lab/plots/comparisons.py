@@ -142,8 +142,10 @@ def _say_saved(ways: Mapping[str, Sequence[RunSummary]]) -> str:
     before_s, after_s = (fmean(run.makespan_s for run in ways[name]) for name in (first, last))
     if first == last or before_s == 0:
         return f"{last}: {after_s:.1f} s"
-    change = after_s / before_s - 1
-    return f"{last} takes {abs(change):.0%} {'less' if change <= 0 else 'more'} time than {first}"
+    change = f"{abs(after_s / before_s - 1):.0%}"
+    if change == "0%":
+        return f"{last}: as much time as {first}"
+    return f"{last}: {change} {'less' if after_s < before_s else 'more'} time than {first}"
 
 
 def _name_row(row: str) -> str:

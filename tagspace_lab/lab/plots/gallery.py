@@ -201,7 +201,7 @@ PICTURES = (
     Picture(
         "plot_throttles",
         f"Every throttle in the same {_REGIMES} random regimes, beside an oracle that knows the limits; "
-        "`benchmarks/RESULTS.md` has them over many more.",
+        "benchmarks/RESULTS.md has them over many more.",
         f"plot_throttles(race_all(range({_REGIMES})))",
         lambda samples, ax: plots.plot_throttles(samples.races, ax),
         4.8,

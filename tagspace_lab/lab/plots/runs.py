@@ -128,6 +128,7 @@ def _draw_failures(ax: Axes, attempts: pd.DataFrame) -> None:
                 marker=marker,
                 markeredgewidth=1.5,
                 linestyle="",
+                clip_on=False,  # one may come with the run's first moment
                 label=f"{name}: {len(times)}",
             )
 

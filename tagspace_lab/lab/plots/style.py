@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgba
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
 __all__ = [
@@ -56,6 +56,7 @@ _WIDTH_IN = 7.5
 _LEGEND_BELOW_IN = 0.6
 """Room for the labels of the x axis."""
 _CHARS_PER_IN, _HANDLE_CHARS = 17.0, 11  # of a legend, by the width that an Axes has before it is laid out
+_DECADE = 10.0
 _WORDS = {
     "makespan_s": "makespan (s)",
     "objective_s": "objective (s)",
@@ -132,8 +133,9 @@ def pick_ink(ax: Axes) -> str:
 
 
 def mark_plainly(axis: Axis) -> None:
-    """1, 2, 5, 10 ... on a log scale, as people write them."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """1, 2, 5, 10 ... on a log scale, as people write them; evenly within a decade, where few of them fit."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > _DECADE * low else MaxNLocator(5))
     axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axis.set_minor_locator(NullLocator())
 

@@ -16,3 +16,4 @@ def test_each_run_has_both_bounds_as_shares_of_its_makespan(report: Report, toda
         f"Nearest to its own bound is today {after.efficiency:.0%}, farthest before {before.efficiency:.0%}"
     )
     assert ax.get_xlabel() == "bound / makespan (%)"
+    assert ax.get_ylim() == (1.5, -0.5), "half a row of room, or the marks of the first and the last are cut"

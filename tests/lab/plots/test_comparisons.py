@@ -19,7 +19,9 @@ def test_before_after_has_a_bar_for_each_and_one_bound(report: Report, today: Re
     assert xs(labelled(ax, "best bound")) == [min(before.best_bound_s, after.best_bound_s)] * 2
     assert f"{before.rate_limit_errors} 429s" in ax.texts[0].get_text()
     saved = 1 - after.makespan_s / before.makespan_s
-    assert title(ax) == f"today takes {saved:.0%} less time than before"
+    assert title(ax) == f"today: {saved:.0%} less time than before"
+    assert title(plot_before_after({"today": after, "before": before})).endswith(" more time than today")
+    assert title(plot_before_after({"today": after, "again": after})) == "again: as much time as today"
 
 
 def test_several_seeds_have_a_mean_and_a_range() -> None:

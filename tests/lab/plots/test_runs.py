@@ -27,6 +27,7 @@ def test_run_shows_calls_window_refusals_bound_and_makespan(report: Report) -> N
     assert xs(labelled(ax, "makespan")) == [summary.makespan_s] * 2
     assert xs(labelled(ax, "bound")) == [summary.bound_s] * 2
     assert f"429s: {summary.rate_limit_errors}" in legend(ax)
+    assert not labelled(ax, "429s").get_clip_on(), "the first moment lies on the edge"
 
 
 def test_run_names_space_scenario_efficiency_and_units(report: Report) -> None:

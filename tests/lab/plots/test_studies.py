@@ -28,6 +28,13 @@ def test_trials_show_each_trial_the_best_so_far_and_what_missed_a_goal() -> None
     assert ax.get_yscale() == "log"
 
 
+@pytest.mark.parametrize("objective_s", [[1.0, 0.9, 1.4], [4.5, 2.2], [9.0, 2.0], [150.0, 2.9]])
+def test_axis_of_the_trials_has_numbers_to_read_however_near_they_are(objective_s: list[float]) -> None:
+    ax = plot_trials(study(objective_s, [True] * len(objective_s)))
+    low, high = ax.get_ylim()
+    assert 3 <= sum(low <= place <= high for place in ax.get_yticks()) <= 7
+
+
 def test_trials_that_all_miss_a_goal_have_no_best() -> None:
     assert legend(plot_trials(study([3.0, 2.0], [False, False]))) == ["today 3.0 s", "misses a goal"]
 
