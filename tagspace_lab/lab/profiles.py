@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tagspace_lab import __version__
-from tagspace_lab.errors import SettingsError
+from tagspace_lab.errors import InputError, SettingsError
 from tagspace_lab.lab.files import check_writable, replacing
 from tagspace_lab.records import Rates
 from tagspace_lab.settings import PREFIX, SETTINGS, Settings, load_settings
-from tagspace_lab.shipped import shipped_file
+from tagspace_lab.shipped import shipped_file, shipped_names
 
 __all__ = [
     "Change",
@@ -175,8 +175,12 @@ def _plain(line: str) -> str:
 
 
 def _locate(source: Path | str) -> Path:
-    is_name = isinstance(source, str) and re.fullmatch(r"[a-z0-9-]+", source)
-    return shipped_file("profiles", f"{source}.env") if is_name else Path(source)
+    if not (isinstance(source, str) and re.fullmatch(r"[a-z0-9-]+", source)):
+        return Path(source)
+    names = shipped_names("profiles", ".env")
+    if source not in names:
+        raise InputError(f"no profile '{source}' is shipped ({', '.join(names)}); name a file as {source}.env")
+    return shipped_file("profiles", f"{source}.env")
 
 
 def _read(path: Path) -> str:

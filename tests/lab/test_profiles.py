@@ -228,7 +228,9 @@ def test_shipped_profiles_are_clean_and_mean_what_they_say() -> None:
 
 
 def test_unknown_name_lists_the_shipped_profiles() -> None:
-    with pytest.raises(InputError, match=r"no shipped file profiles/fast\.env; shipped: conservative, default"):
+    with pytest.raises(
+        InputError, match=r"no profile 'fast' is shipped \(conservative, default\); name a file as fast\.env"
+    ):
         read_profile("fast")
 
 
