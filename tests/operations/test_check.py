@@ -182,10 +182,10 @@ def test_logs_without_marks_or_a_folder_fail(tmp_path: Path) -> None:
 
 def test_profile_that_is_gone_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(name: str) -> None:
-        raise InputError("no shipped file profiles/conservative.env; shipped: default")
+        raise InputError("no profile 'conservative' is shipped; shipped: default")
 
     monkeypatch.setattr("tagspace_lab.operations.check.read_profile", gone)
-    assert look(PROFILE, {}) == Line(PROFILE, "failed", "no shipped file profiles/conservative.env", "shipped: default")
+    assert look(PROFILE, {}) == Line(PROFILE, "failed", "no profile 'conservative' is shipped", "shipped: default")
 
 
 def run(line: str, **environ: str) -> Result:
