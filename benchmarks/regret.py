@@ -71,7 +71,7 @@ def study(arm: str, scenario: str, seed: int) -> dict[str, Any]:
         trials = list(search(Problem(referee, today, seed), TRIALS, strategy))
         if arm.startswith(_TARGET):
             final = _referee(workers, draw_seeds("finals", seed, FINAL_SEEDS))
-            chosen = choose(final, today, trials, progress=False)
+            chosen = choose(final, today, trials, progress=False).settings
         else:
             chosen = _best_seen(trials, today)
     truth = _truth(scenario)

@@ -19,8 +19,10 @@ _FEWEST = 3
 _FRONT = 8
 
 
-def choose(final: Referee, today: Settings, trials: Sequence[Trial], *, progress: bool = True) -> Settings:
-    """The best of the finalists on the referee's seeds; today's settings where none of them is better.
+def choose(final: Referee, today: Settings, trials: Sequence[Trial], *, progress: bool = True) -> Verdict:
+    """The verdict on the best of the finalists, on the referee's seeds; that on today's settings where none is better.
+
+    What keeps every goal goes before what does not, today's settings included.
 
     A finalist for every fourth trial, the best first. At most two have the same batch size where there are others:
     what the few seeds of a search say of different batch sizes is mostly luck, as their calls are not the same ones.
@@ -42,7 +44,7 @@ def choose(final: Referee, today: Settings, trials: Sequence[Trial], *, progress
             verdicts = sorted((each for each in verdicts if each.feasible), key=lambda each: each.objective_s)
             finalists = [verdict.settings for verdict in verdicts[:better]]
     todays = final.rule(today, final.todays)
-    return min([*verdicts, todays], key=lambda verdict: verdict.objective_s).settings
+    return min([*verdicts, todays], key=lambda verdict: (not verdict.feasible, verdict.objective_s))
 
 
 def choose_front(final: Referee, today: Settings, trials: Sequence[Trial], *, progress: bool = True) -> Front:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from tagspace_lab.errors import InputError
 
-__all__ = ["OVER", "SEEKS", "Goals", "Prices"]
+__all__ = ["OVER", "SEEKS", "Goals", "Prices", "name_missed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,11 @@ class Goals:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: numbers with 6 decimals at most."""
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+def name_missed(excess: Mapping[str, float]) -> tuple[str, ...]:
+    """The limits, in the user's words, that are exceeded where each excess is called as its field without `max_`."""
+    return tuple(name for name, field in _LIMITS.items() if excess.get(field.removeprefix("max_"), 0.0) > 0)
 
 
 def _read_limit(text: str) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from tagspace_lab.errors import InputError
 from tagspace_lab.lab.comparison import draw_seeds, find_last_days
 from tagspace_lab.lab.exhaustive import find_regret
 from tagspace_lab.lab.finals import choose, choose_front
+from tagspace_lab.lab.goals import name_missed
 from tagspace_lab.lab.objective import Goals, Referee
 from tagspace_lab.lab.replay import as_settings
 from tagspace_lab.lab.search import VARIED, Problem, Strategy, Trial, quiet, search
@@ -68,7 +69,7 @@ def tune(
     best beyond doubt is given up between seeds. Then the best that keep the goals, one for every fourth trial, are
     measured on eight fresh seeds, and the better half of them on eight more; the best is compared with today's
     settings on ten others, on the last days of the spaces' edits where they know enough of them. Where it is not
-    better beyond doubt there, today's settings are the result.
+    better beyond doubt there, today's settings are the result, unless they miss a limit that it keeps.
 
     `pareto` seeks the front of makespan, tokens and 429s instead, and takes its knee. `exhaustive` measures a whole
     grid of what `vary` names, too, and the study's regret against it. The result depends on `seed` and `batch` (the
@@ -97,15 +98,19 @@ def tune(
                         _tell_best(view, done)
             final = Referee.prepare(workers, today, goals, draw_seeds("finals", seed, max(seeds, FINAL_SEEDS)), runs)
             front = choose_front(final, today, done, progress=progress) if pareto else None
-            winner = front.knee if front else choose(final, today, done, progress=progress)
+            winner = front.verdicts[front.at] if front else choose(final, today, done, progress=progress)
+            todays = final.rule(today, final.todays)
+            missed = name_missed(todays.excess) if winner.feasible else ()
             fresh, days = draw_seeds("proof", seed, PROOF_SEEDS), find_last_days(workers.places, runs)
             proof = verify_with(
-                workers, _sides(today, winner), fresh, runs, first_day=days, goals=goals, progress=progress
+                workers, _sides(today, winner.settings), fresh, runs, first_day=days, goals=goals, progress=progress
             )
-            regret = find_regret(problem, winner, final.seeds, fresh, progress=progress) if exhaustive else None
+            regret = (
+                find_regret(problem, winner.settings, final.seeds, fresh, progress=progress) if exhaustive else None
+            )
     except KeyboardInterrupt:
         raise StudyInterrupted(len(done), trials, storage) from None
-    return Tuned(proof, goals, referee.seeds, tuple(done), front, regret)
+    return Tuned(proof, goals, referee.seeds, tuple(done), missed, front, regret)
 
 
 def _sides(today: Settings, winner: Settings) -> list[tuple[str, Settings]]:

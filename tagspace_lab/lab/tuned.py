@@ -14,6 +14,7 @@ import pandas as pd
 from tagspace_lab.lab.cards import render_card
 from tagspace_lab.lab.exhaustive import Regret
 from tagspace_lab.lab.facts import rounded
+from tagspace_lab.lab.goals import name_missed
 from tagspace_lab.lab.objective import Goals, Measured, Verdict, pool
 from tagspace_lab.lab.profiles import Provenance, with_rates, write_profile
 from tagspace_lab.lab.search import Trial
@@ -74,7 +75,8 @@ class Front:
 class Tuned:
     """The result of a study. Every number but those of `trials` was measured on seeds that the study never saw.
 
-    `verification` compares today's settings with the study's best; `study_seeds` are the trials' seeds. `front` is
+    `verification` compares today's settings with the study's best; `study_seeds` are the trials' seeds. `missed` are
+    the limits, in the user's words, that today's settings miss and the study's best keeps. `front` is
     there where a Pareto front was sought, `regret` where the whole grid was measured, too.
     """
 
@@ -82,13 +84,16 @@ class Tuned:
     goals: Goals
     study_seeds: tuple[int, ...]
     history: tuple[Trial, ...]
+    missed: tuple[str, ...] = ()
     front: Front | None = None
     regret: Regret | None = None
 
     @property
     def improved(self) -> bool:
-        """Whether the study's best beats today's settings beyond doubt."""
-        return self.verification.holds
+        """Whether the study's best beats today's settings beyond doubt, or keeps limits that they miss, without more
+        errors."""
+        before, after = self.verification.before, self.verification.after
+        return self.verification.holds or bool(self.missed and pool(after).errors <= pool(before).errors)
 
     @property
     def settings(self) -> Settings:
@@ -137,12 +142,22 @@ class Tuned:
         return pd.DataFrame.from_dict(spans | numbers, orient="index", columns=["before", "after", "bound"])
 
     def verdict(self) -> str:
-        """One or two sentences."""
+        """A few sentences."""
+        proof, (low, high) = self.verification, self.verification.interval
         told = f" {self._told(self.regret)}" if self.regret else ""
-        if self.verification.settings[0] == self.verification.settings[1]:
-            return f"Nothing beat today's settings on fresh seeds: they are kept.{self._missed()}{told}"
-        kept = "" if self.improved else f" Today's settings are kept.{self._missed()}"
-        return self.verification.verdict() + kept + told
+        limits = " and ".join(self.missed)
+        if proof.settings[0] == proof.settings[1]:
+            return f"Nothing beat today's settings on fresh seeds: they are kept.{self._unkept()}{told}"
+        if not self.improved:
+            return f"{proof.verdict()} Today's settings are kept.{self._unkept()}{told}"
+        if proof.holds:
+            kept = f" It keeps the limit on {limits}, which today's settings miss." if limits else ""
+            return f"{proof.verdict()}{kept}{told}"
+        cost = f"{-proof.gain:+.1%} of the {self.goals.prices.word} [{-high:+.1%}, {-low:+.1%}]"
+        return (
+            f"tuned keeps the limit on {limits}, which today's settings miss. It costs {cost} over {len(proof.seeds)} "
+            f"fresh seeds, with no more errors.{told}"
+        )
 
     def provenance(self) -> Provenance:
         """The header of the exported profile; its makespans are those of the first run, the notes have the others."""
@@ -210,15 +225,12 @@ class Tuned:
         title = f"{self.verification.title}: {len(self.history)} trials"
         return render_card(title, self.overview(), [self.verdict()])
 
-    def _missed(self) -> str:
+    def _unkept(self) -> str:
         """The limits that today's settings miss on the study's seeds, where they are the result all the same."""
-        first = self.history[0].verdict
-        missed = " and ".join(_LIMITED[name] for name, excess in first.excess.items() if excess > 0)
+        missed = " and ".join(name_missed(self.history[0].verdict.excess))
         if not missed:
             return ""
-        kept = sum(trial.verdict.feasible for trial in self.history)
-        rest = f"{kept} of {len(self.history)} trials kept all, and none of them is better"
-        return f" They miss the limit on {missed}: {rest if kept else 'no trial kept all; loosen one, or try more'}."
+        return f" They miss the limit on {missed}, as all that was tried does: loosen it, or try more."
 
     @staticmethod
     def _told(regret: Regret) -> str:
@@ -240,14 +252,6 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [rounded(row) for row in rows]
 
 
-_LIMITED = {
-    "rate_limit_share": "429s",
-    "f1_loss": "f1_loss",
-    "errors": "errors",
-    "calls": "calls",
-    "tokens": "tokens",
-    "makespan_s": "makespan",
-}
 _WORDED: dict[str, Callable[[Settings, Measured], str]] = {
     "429s": lambda settings, measured: f"{measured.rate_limit_share:.2%}",
     "F1": lambda settings, measured: "no gold labels" if measured.f1 is None else f"{measured.f1:.3f}",

@@ -48,7 +48,7 @@ def finish(workers: Watched, candidates: Sequence[Settings], goals: Goals = Goal
 def test_winner_is_the_best_on_the_final_seeds(workers: Watched) -> None:
     candidates = [WIDE.with_changes(batch_size=size) for size in (2, 3, 5)]
     final, trials = finish(workers, [TODAY, *candidates])
-    winner = choose(final, TODAY, trials, progress=False)
+    winner = choose(final, TODAY, trials, progress=False).settings
     everywhere = {verdict.settings: verdict.objective_s for verdict in final.judge(candidates)}
     assert winner == min(everywhere, key=everywhere.__getitem__)
 
@@ -74,14 +74,24 @@ def test_finalists_are_of_several_batch_sizes(workers: Watched) -> None:
 def test_todays_settings_stay_where_nothing_is_better(workers: Watched) -> None:
     slow = [TODAY.with_changes(ai_concurrency=1, max_ai_concurrency=1, batch_size=size) for size in (1, 2)]
     final, trials = finish(workers, slow)
-    assert choose(final, TODAY, trials, progress=False) == TODAY
+    assert choose(final, TODAY, trials, progress=False).settings == TODAY
 
 
 def test_todays_settings_stay_where_no_trial_kept_the_goals(workers: Watched) -> None:
     final, trials = finish(workers, [WIDE, WIDE.with_changes(batch_size=2)], Goals(max_calls=0))
-    assert choose(final, TODAY, trials, progress=False) == TODAY
+    assert choose(final, TODAY, trials, progress=False).settings == TODAY
     assert not workers.tasks
     assert choose_front(final, TODAY, trials, progress=False).knee == TODAY
+
+
+def test_what_keeps_the_goals_goes_before_todays_settings_that_do_not(workers: Watched) -> None:
+    """15 pages are 3 calls for today's settings and 2 for the slower ones."""
+    slow = TODAY.with_changes(ai_concurrency=1, max_ai_concurrency=1, batch_size=10)
+    final, trials = finish(workers, [TODAY, slow], Goals(max_calls=2))
+    winner = choose(final, TODAY, trials, progress=False)
+    todays = final.rule(TODAY, final.todays)
+    assert (winner.settings, winner.feasible, todays.feasible) == (slow, True, False)
+    assert winner.objective_s > todays.objective_s
 
 
 def test_front_is_that_of_the_final_seeds(workers: Watched) -> None:
