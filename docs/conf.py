@@ -22,6 +22,8 @@ nitpicky = False
 
 html_theme = "furo"
 html_title = "tagspace_lab"
+html_static_path = ["_static"]
+html_css_files = ["console.css"]
 html_show_sourcelink = False
 html_copy_source = False
 

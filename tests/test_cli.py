@@ -106,6 +106,7 @@ def test_help_ends_with_examples_whose_options_exist(command: str) -> None:
     text, _, lines = result.stdout.partition("Examples:\n")
     assert result.exit_code == 0
     assert lines
+    assert [line for line in text.splitlines() if len(line) > 80] == []
     for example in lines.splitlines():
         if f"tagspace-lab {command}" in example:
             assert set(re.findall(r" (--?[a-z-]+)", example)) - {"--no-browser", "--port"} <= set(

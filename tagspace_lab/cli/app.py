@@ -63,8 +63,10 @@ def about(
     their limits (see `tagspace-lab scenarios`). `tag`, `serve`, `check` and `quality` work on a live
     wiki and model, which the environment names: see `tagspace-lab tag --help`.
 
+    Results go to standard output, progress and messages to standard error.
+
     \b
-    Results go to standard output, progress and messages to standard error. Exit codes:
+    Exit codes:
       0    done
       1    the job ran and something failed
       2    wrong input

@@ -62,7 +62,6 @@ def calibrate(
     and calls the medians close if the makespan is within 5 %, the 95th percentile of the latency
     within 10 % and the 429s within 2. Without --space the pages are made up, as many and as long.
 
-    \b
     --json prints {scenario, runs, attempts, findings, notes, check}. Each of findings holds
       key, value          a key of the scenario; null: not seen, left at its default
       low, high           its interval, null where that means nothing

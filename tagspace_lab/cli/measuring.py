@@ -58,7 +58,6 @@ def quality(
     once at every other size. Agreement is the share of pages that get the very labels of the first
     pass. Where pages carry gold labels, F1 is told, too. Nothing is written to any page.
 
-    \b
     --json prints {pages, seed, sizes, quality}: quality is the table of a scenario; each of sizes holds
       batch_size                        1, 1 again, 5, ...
       agreement, agreement_low, _high   share of pages, 95 % interval (bootstrap over pages)

@@ -51,7 +51,6 @@ def monitor(
     or Ctrl-C, which is how a log's watch ends: exit code 0. Without a terminal it prints a line
     whenever something changed. Several runs that write to one log are counted together.
 
-    \b
     --json looks once and prints {name, state, is_ended, processed, total, errors,
     rate_limit_errors, fallbacks, ai_calls, concurrency, pace_per_s, in_flight, queued, hit_rate,
     rate_per_s, eta_s, summary, lines}: null for what is not known; a log does not tell pages before
@@ -111,7 +110,6 @@ def check(
     tried in the simulated world, with your settings; --space tries a few live pages too, and writes
     no label. Each line is ok, failed (with what to do) or skipped. Ends with 1 where a line failed.
 
-    \b
     --json prints {ready, offline, space, scenario, lines}: each of lines holds name, state (ok, failed or
     skipped), found and cure.
     """
@@ -160,7 +158,6 @@ def diagnose(
     Each finding gives its numbers, the first one is to be mended first. The profile holds all the
     changes: it is a proposal, which `replay` or `verify` has to prove.
 
-    \b
     --json prints {space, scenario, binds, findings, settings}: binds is the first finding's. Each of
     findings holds binds (errors, batch too large, cache too small, memory, requests, tokens,
     concurrency, Confluence, refusals, nothing or unknown), words, numbers, changes (variable -> value) and

@@ -83,7 +83,7 @@ ScenarioName = Annotated[
     str, typer.Option("--scenario", metavar="NAME|FILE.toml", help="A shipped scenario or a scenario file.")
 ]
 SpaceNames = Annotated[
-    list[str], typer.Argument(metavar="SPACE...", help="Shipped spaces (small, medium, large) or snapshot files.")
+    list[str], typer.Argument(metavar="SPACE", help="Shipped spaces (small, medium, large) or snapshot files.")
 ]
 ScenarioNames = Annotated[
     list[str],

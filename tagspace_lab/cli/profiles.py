@@ -56,8 +56,8 @@ def show(names: ProfileNames) -> None:
     )
 )
 def diff(
-    before: ProfileName,
-    after: ProfileName,
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A profile file, or a shipped one.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The one it is compared with.")],
     space: Annotated[
         str | None, typer.Option("--space", metavar="SPACE", help="Replay both on it: a shipped space, or a snapshot.")
     ] = None,
@@ -75,7 +75,6 @@ def diff(
     Both are then replayed on the same fresh seeds, with the same luck. Each change has its 95 %
     interval over the seeds; one that may as well be none is said to be chance, perhaps.
 
-    \b
     --json prints {before, after, changes}: changes holds variable, before and after (null where
     not set). With --space also {space, scenario, seeds, effects}: each of effects holds quantity,
     before, after, change, low and high; change is a share for makespans, tokens and calls, else a
@@ -167,7 +166,6 @@ def export(
     Each space is searched as by `tune` and written as FOLDER/NAME.env when all are done. A study
     that `tune SPACE -o NAME.env` kept, with the same options, is not made again.
 
-    \b
     --json prints {profiles}: by name, what `tune --json` prints, with path: where it was written.
     """
     from tagspace_lab.lab.classes import CLASSES, export_profiles
@@ -222,10 +220,10 @@ def apply(
 
     Each key gets its value where it stands, or is added at the end; every other byte stays as it
     is, and mode and owner of the file, too. What the file was is kept beside it as TARGET.env.bak,
-    .bak2 and so on. A file that is a link, or has a second name, is refused. Shows the changed
-    lines, as diff does, and those of other settings in which the two differ.
+    .bak2 and so on: move it back to undo the change. A file that is a link, or has a second name,
+    is refused. Shows the changed lines, as diff does, and those of other settings in which the two
+    differ.
 
-    \b
     --json prints {target, changed, backup, diff, left}: backup is null where nothing was written;
     left holds variable, before (the file) and after (the profile) of settings that were not touched.
     """

@@ -59,7 +59,6 @@ def replay(
     Ends with 1 where a page ended as an error. The same seed gives the same bytes.
     A run with the profile of --keep-rates starts at the rates that this one ended at.
 
-    \b
     --json prints {space, scenario, settings, seed, baseline, wall_clock, runs, learned, errors,
     notes}: learned holds requests_per_min and tokens_per_min, null where nothing was refused or
     stated; errors are the distinct reasons of failed pages. Each of runs holds

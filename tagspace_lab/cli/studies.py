@@ -87,7 +87,6 @@ def sweep(
     The rows are the same for any number of --jobs. Pages that fail are counted in a column; they
     do not change the exit code.
 
-    \b
     --json prints {space, scenario, seed, rows, notes}. Each of rows is a combination, seed and run:
     the varied settings, seed, and what each of runs holds in `replay --json`.
     """
@@ -181,7 +180,6 @@ def verify(
     --live lets both profiles tag the same few pages at the model that TAG_SPACE_MODEL names, taking
     turns, and never makes more than N calls. No label is written.
 
-    \b
     --json prints {space, scenario, goals, before, after, beside, seeds, first_day, holds, runs, live}:
     before, after and each of beside are {name, settings}. Each of runs (1, 2, ..., all, then each place
     where there are several) holds run, before_s and after_s (median makespan), gain, gain_low, gain_high

@@ -109,9 +109,8 @@ def tune(
     is written. The result depends on --seed and --batch, not on --jobs, --backend or --storage. Ctrl-C
     keeps the trials that were done: the same command goes on from there. --keep-rates adds the
     rates that one more replay learns: they are the scenario's, and help where that states your real
-    limits.
+    limits. Ends with 1 where more pages than --limit allows ended as errors all the same.
 
-    \b
     --json prints {space, scenario, settings, improved, trials, seeds, goals, before, after,
     verification, front, regret}: settings are those that were written; before and after hold
     makespan_s, bound_s, best_bound_s, calls, tokens, hit_rate, f1 (means of a run), rate_limit_share

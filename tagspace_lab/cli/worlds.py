@@ -85,7 +85,6 @@ def scenarios(
 ) -> None:
     """List the shipped scenarios, or print one: the start of a scenario of your own.
 
-    \b
     --json prints {scenarios: [{name, description, source, content_hash, provider, fallback,
     confluence, quality}]}: a scenario's tables as in its file, with every default filled in.
     """

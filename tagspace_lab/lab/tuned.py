@@ -231,9 +231,8 @@ class Tuned:
         if not missed:
             return ""
         kept = sum(trial.verdict.feasible for trial in self.history)
-        tried = (
-            f"{kept} of {len(self.history)} trials kept all, and none on fresh seeds" if kept else "no trial kept all"
-        )
+        proved = f"{kept} of {len(self.history)} trials kept all, but none of them proved it on fresh seeds"
+        tried = proved if kept else "no trial kept all"
         return f" They miss the limit on {missed}: {tried}; loosen one, or try more."
 
     @staticmethod

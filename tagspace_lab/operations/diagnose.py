@@ -238,8 +238,8 @@ def _tokens(run: Evidence, available_bytes: float) -> Finding | None:
         f"{run.limit} a minute bind: {run.page_tokens:,.0f} tokens a page, {run.asked:,} pages",
         {"page_tokens": run.page_tokens, "makespan_s": run.makespan_s, **_bounds(run), **_rates(run)},
         changes,
-        advice=f"{'beyond that ' if changes else ''}no setting saves much more: shorter pages (TAG_SPACE_PAGE_TOKENS) do, "
-        f"or a higher limit{f'; {_QUALITY}' if changes else ''}",
+        advice=f"{'beyond that ' if changes else ''}no setting saves much more: shorter pages (TAG_SPACE_PAGE_TOKENS) "
+        f"do, or a higher limit{f'; {_QUALITY}' if changes else ''}",
     )
 
 
