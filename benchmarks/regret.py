@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -38,6 +39,7 @@ __all__ = ["ARMS", "report", "summarise"]
 
 SPACE: Final = "medium"
 SCENARIOS: Final = ("openai-tier1", "guide", "self-hosted")
+HELD_OUT: Final = ("penalty", "openai-tier2")
 TRIALS, SEEDS, RUNS = 40, 3, 2
 _GRID_SEEDS, _CHOOSING_SEEDS, _TRUTH_SEEDS = 2, 12, 24
 _CONTENDERS: Final = 60
@@ -132,8 +134,9 @@ def _kept(arm: str, scenario: str, seed: int) -> dict[str, Any]:
 def main(study_seeds: int = 20, others: int = 20, processes: int = 2) -> int:
     """The exit code: 1 where the target is missed. `others`: study seeds of the arms beside this study."""
     began = time.perf_counter()
-    jobs = [("grid", scenario, 0) for scenario in SCENARIOS]
-    jobs += [(_TARGET, scenario, seed) for seed in range(study_seeds) for scenario in SCENARIOS]
+    everywhere = (*SCENARIOS, *HELD_OUT)
+    jobs = [("grid", scenario, 0) for scenario in everywhere]
+    jobs += [(_TARGET, scenario, seed) for seed in range(study_seeds) for scenario in everywhere]
     jobs += [
         (arm, scenario, seed) for seed in range(others) for scenario in SCENARIOS for arm in ARMS if arm != _TARGET
     ]
@@ -150,24 +153,19 @@ def main(study_seeds: int = 20, others: int = 20, processes: int = 2) -> int:
 
 def report(results: Mapping[tuple[str, str, int], dict[str, Any]]) -> tuple[str, bool]:
     """The section, and whether the target holds."""
-    grids = {scenario: results["grid", scenario, 0] for scenario in SCENARIOS}
+    grids = {scenario: result for (arm, scenario, _), result in results.items() if arm == "grid"}
     rows, every = [], {name: list[tuple[float, bool]]() for name in (*ARMS, _TODAY)}
-    for scenario in SCENARIOS:
-        best_s = grids[scenario]["objective_s"]
-        for name in every:
-            ends = [end for (arm, place, _), end in results.items() if (arm, place) == (name, scenario)]
-            found = [(end["objective_s"] / best_s - 1, end["feasible"]) for end in ends]
-            if name == _TODAY:
-                found = [(results[_TARGET, scenario, 0]["today_s"] / best_s - 1, True)]
+    for scenario, name in [*product(SCENARIOS, every), *product(HELD_OUT, (_TARGET, _TODAY))]:
+        found = _regrets(results, scenario, name)
+        rows.append((scenario, name, *_words(found)))
+        if scenario in SCENARIOS:
             every[name] += found
-            rows.append((scenario, name, *_words(found)))
-    rows += [("all three", name, *_words(found)) for name, found in every.items()]
+    rows += [("the first three", name, *_words(found)) for name, found in every.items()]
     total = summarise([regret for regret, _ in every[_TARGET]])
     holds = total["median"] <= _MEDIAN and total["p95"] <= _P95
-    told = ", ".join(f"{scenario} {grids[scenario]['points']:,}" for scenario in SCENARIOS)
+    told = ", ".join(f"{scenario} {grid['points']:,}" for scenario, grid in grids.items())
     best = "; ".join(
-        f"{scenario} {_spell(grids[scenario]['settings'])}: {grids[scenario]['objective_s']:.2f} s"
-        for scenario in SCENARIOS
+        f"{scenario} {_spell(grid['settings'])}: {grid['objective_s']:.2f} s" for scenario, grid in grids.items()
     )
     head = f"""\
 `python -m benchmarks.regret` writes this section. {TRIALS} trials of {SEEDS} seeds x {RUNS} runs on {SPACE}, one for
@@ -177,15 +175,27 @@ of a grid, less 1; below 0 the study found better than any point. All points of 
 these on the truth's. "Misses a goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors)
 on the truth's seeds. The arms other than this study believe their own seeds.
 
-Where an arm has fewer studies than 20, the run was stopped there; started again, it goes on.
+Guesses, design and steps were chosen while the first three scenarios were looked at; {" and ".join(HELD_OUT)} were
+not looked at before the study was as it is.
 
 Best points (start-ceiling, batch, cache): {best}.
 
-Target: a regret of at most {_MEDIAN:.0%} in the median and {_P95:.0%} at the 95th percentile over all three:
+Target: a regret of at most {_MEDIAN:.0%} in the median and {_P95:.0%} at the 95th percentile over the first three:
 {"holds" if holds else "MISSED"} ({total["median"]:+.1%}, {total["p95"]:+.1%}).
 """
     columns = ("scenario", "search", "studies", "median", "95th percentile", "worst", "misses a goal")
     return f"{head}\n{format_table(columns, rows)}", holds
+
+
+def _regrets(
+    results: Mapping[tuple[str, str, int], dict[str, Any]], scenario: str, name: str
+) -> list[tuple[float, bool]]:
+    """Regret and whether all goals are kept, of each study; today's settings count once."""
+    best_s = results["grid", scenario, 0]["objective_s"]
+    if name == _TODAY:
+        return [(results[_TARGET, scenario, 0]["today_s"] / best_s - 1, True)]
+    ends = [end for (arm, place, _), end in results.items() if (arm, place) == (name, scenario)]
+    return [(end["objective_s"] / best_s - 1, end["feasible"]) for end in ends]
 
 
 def _words(found: Sequence[tuple[float, bool]]) -> tuple[str, ...]:
@@ -203,4 +213,6 @@ def _spell(variables: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
+    from benchmarks.regret import main  # the processes know what it calls by that name
+
     sys.exit(main(*map(int, sys.argv[1:])))

@@ -15,7 +15,7 @@ from tagspace_lab.settings import Settings
 
 __all__ = ["choose", "choose_front"]
 
-_FEWEST = 5
+_FEWEST = 3
 _FRONT = 8
 
 

@@ -19,7 +19,7 @@ from tagspace_lab.twin.answers import interpolate
 
 __all__ = ["guess", "lay_design", "step_away"]
 
-_DESIGN = tuple(product((6, 3, 12), (12, 48), (False, True)))  # batch, ceiling, whether a run starts there
+_DESIGN = tuple(product((6, 3, 12, 24), ((12, 12), (1, 48))))  # batch; start and ceiling
 _ROUNDS = 3
 _FACTOR = 1.3  # of a step in batch size or ceiling
 _REACH = 2  # steps
@@ -65,16 +65,16 @@ def _follow(advices: Sequence[Advice], today: Settings, pages: int) -> Settings:
 
 
 def lay_design(today: Settings, pages: int) -> list[Settings]:
-    """Twelve settings from the middle of the range, which a study of any length may begin with."""
+    """Eight settings from the middle of the range, which a study of any length may begin with."""
     return [
         today.with_changes(
-            ai_concurrency=ceiling if starts_there else 1,
+            ai_concurrency=start,
             max_ai_concurrency=ceiling,
             batch_size=batch_size,
             cache_enabled=True,
             cache_size=max(1, pages),
         )
-        for batch_size, ceiling, starts_there in _DESIGN
+        for batch_size, (start, ceiling) in _DESIGN
     ]
 
 

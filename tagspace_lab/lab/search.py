@@ -6,8 +6,8 @@ happens in memory, every time from the start; the storage keeps the answers. A s
 questions again and finds their answers there.
 
 TPE alone needs hundreds of trials where a makespan has edges (a burst that is just used up, a goal that is just
-missed). So a study begins with guesses and a coarse design, and then asks all but one in four of its trials near the
-best; that one is TPE's.
+missed). So a study begins with guesses and a coarse design, and then asks all but one in four of its trials a few
+steps from what leads; that one is TPE's.
 
 Between the seeds of a batch, trials that are worse than the best beyond doubt (Wilcoxon's signed ranks over the
 replays, p = 0.1) are given up. That keeps a study repeatable, too: the best is that of the batches before.
@@ -41,7 +41,7 @@ from tagspace_lab.lab.storages import Storage
 from tagspace_lab.lab.workers import Task
 from tagspace_lab.settings import LARGEST_BATCH, LARGEST_CONCURRENCY, Settings
 
-__all__ = ["VARIED", "Problem", "Strategy", "Trial", "quiet", "rank", "search", "spread"]
+__all__ = ["VARIED", "Problem", "Strategy", "Trial", "find_leaders", "quiet", "rank", "search", "spread"]
 
 VARIED = ("concurrency", "batch_size", "cache_enabled", "cache_size")
 """What may be searched; `concurrency` is where a run starts, and its ceiling."""
@@ -173,6 +173,14 @@ def spread(ranking: Sequence[Settings], count: int, each: int) -> list[Settings]
     return [*first, *rest][:count]
 
 
+def find_leaders(told: Sequence[Verdict]) -> list[Settings]:
+    """The best of two batch sizes, and what would be better and misses its goals by least: a step may keep them."""
+    leaders = spread(rank(told), _LEADERS, each=1)
+    best_s = min((verdict.objective_s for verdict in told if verdict.settings in leaders), default=math.inf)
+    missing = [verdict for verdict in told if not verdict.feasible and verdict.objective_s < best_s]
+    return [*leaders, *(verdict.settings for verdict in sorted(missing, key=lambda verdict: verdict.missed)[:1])]
+
+
 def search(
     problem: Problem,
     trials: int,
@@ -240,7 +248,7 @@ class _Study:
         """Settings that were not tried yet, for all but one in four of the trials that may be asked."""
         if not self.strategy.with_steps or self.strategy.pareto or not told:
             return []
-        best = spread(rank(told), _LEADERS, each=1) or [min(told, key=lambda verdict: verdict.missed).settings]
+        best = find_leaders(told)
         rng = random.Random(f"{self.problem.seed}/{batch}")  # noqa: S311 - a search, not a secret
         known, near = {verdict.settings for verdict in told}, dict[Settings, None]()
         wanted = max(0, room - math.ceil(room / 4))

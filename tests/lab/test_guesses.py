@@ -98,8 +98,8 @@ def test_rounds_that_no_batch_size_is_large_enough_for_are_left_out() -> None:
 
 def test_design_is_small_and_spread() -> None:
     design = lay_design(Settings(), 150)
-    assert len(set(design)) == 12
-    assert {settings.batch_size for settings in design} == {3, 6, 12}
+    assert len(set(design)) == 8
+    assert {settings.batch_size for settings in design} == {3, 6, 12, 24}
     assert {settings.cache_size for settings in design} == {150}
 
 
