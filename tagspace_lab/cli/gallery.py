@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tagspace_lab.cli.options import Force, examples
-from tagspace_lab.cli.screen import is_watched, say
+from tagspace_lab.cli.screen import say
 
 __all__ = ["commands"]
 
@@ -35,7 +35,7 @@ def gallery(
     from tagspace_lab.lab.watch import watch
 
     check_writable(output, force=force)
-    with watch(len(PICTURES), "picture", "drawing", shown=is_watched()) as view:
+    with watch(len(PICTURES), "picture", "drawing") as view:
         page = render_gallery(Samples(), view.advance)
     with replacing(output) as file:
         file.write(page.encode())

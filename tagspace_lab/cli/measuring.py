@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from tagspace_lab.cli.options import AsJson, EnvFile, Force, ProfileName, Seed, examples, read_values, whole
-from tagspace_lab.cli.screen import print_json, print_table, say, show_progress
+from tagspace_lab.cli.screen import print_json, print_table, say
 
 if TYPE_CHECKING:
     from tagspace_lab.clients.models import Model
@@ -68,6 +68,7 @@ def quality(
     from tagspace_lab.lab.files import check_writable, replacing
     from tagspace_lab.lab.quality import measure_quality
     from tagspace_lab.lab.replay import as_settings
+    from tagspace_lab.lab.watch import watch
 
     if output:
         check_writable(output, force=force)
@@ -76,7 +77,10 @@ def quality(
     drawn = _draw(_find_space(space, env_file), sample, seed)
 
     async def measure(asked: Model, rules: LabelRules) -> QualityCurve:
-        return await measure_quality(drawn, asked, chosen, rules=rules, settings=settings, seed=seed)
+        with watch(None, "call", "asking") as view:
+            return await measure_quality(
+                drawn, asked, chosen, rules=rules, settings=settings, seed=seed, record=lambda attempt: view.advance()
+            )
 
     curve = _ask_live(measure, drawn, settings, model, env_file)
     if as_json:
@@ -124,6 +128,7 @@ def _find_space(name: str, env_file: Path | None) -> Space:
     import time
 
     from tagspace_lab.lab.snapshots import load_space
+    from tagspace_lab.lab.watch import watch
     from tagspace_lab.lab.wikis import read_wiki
     from tagspace_lab.live.connections import load_connections
     from tagspace_lab.twin.spaces import SHIPPED
@@ -132,8 +137,8 @@ def _find_space(name: str, env_file: Path | None) -> Space:
     if name in SHIPPED or Path(name).exists() or not connections.confluence_url:
         return load_space(name)
     rng = random.Random(name)  # noqa: S311 - jitter
-    with show_progress("reading", "page") as advance:
-        return asyncio.run(read_wiki(connections, name, rng=rng, wall_clock=time.time, progress=advance))
+    with watch(None, "page", "reading") as view:
+        return asyncio.run(read_wiki(connections, name, rng=rng, wall_clock=time.time, progress=view.reach))
 
 
 def _draw(space: Any, count: int, seed: int) -> Sample:

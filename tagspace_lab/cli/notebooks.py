@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tagspace_lab.cli.options import Force, examples
-from tagspace_lab.cli.screen import is_watched, print_table, say
+from tagspace_lab.cli.screen import print_table, say
 from tagspace_lab.errors import InputError
 
 __all__ = ["commands"]
@@ -67,7 +67,7 @@ def notebook(
         load_space(values["space"])
     if "scenario" in values:
         load_scenario(values["scenario"])
-    page = run_notebook(chosen, values, output, force=force, progress=is_watched())
+    page = run_notebook(chosen, values, output, force=force)
     say(f"Wrote {output} and {page}.")
 
 

@@ -10,7 +10,7 @@ import typer
 from tagspace_lab.cli.endings import WRONG_INPUT
 from tagspace_lab.cli.options import PROCESSORS, AsJson, Force, Jobs, Runs, ScenarioName, Seed, examples, whole
 from tagspace_lab.cli.options import ProfileName as StartingProfile
-from tagspace_lab.cli.screen import is_watched, print_frame, print_json, print_table, say
+from tagspace_lab.cli.screen import print_frame, print_json, print_table, say
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.effects import Effects
@@ -87,9 +87,7 @@ def diff(
     changes = diff_profiles(first, second)
     effects = None
     if space is not None:
-        effects = measure_effects(
-            first, second, space, scenario, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
-        )
+        effects = measure_effects(first, second, space, scenario, seeds=seeds, seed=seed, runs=runs, jobs=jobs)
     if as_json:
         said = {"before": before, "after": after, "changes": _list_changes(changes)}
         print_json(said | (effects.to_dict() if effects else {}))
@@ -180,7 +178,6 @@ def export(
         jobs=jobs,
         studies=studies,
         force=force,
-        progress=is_watched(),
     )
     if as_json:
         print_json(

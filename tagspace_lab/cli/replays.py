@@ -10,7 +10,7 @@ import typer
 
 from tagspace_lab.cli.endings import FAILED
 from tagspace_lab.cli.options import AsJson, Force, ProfileName, Runs, ScenarioName, Seed, SpaceName, examples
-from tagspace_lab.cli.screen import is_watched, print_frame, print_json, say
+from tagspace_lab.cli.screen import print_frame, print_json, say
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.report import Report
@@ -91,7 +91,6 @@ def replay(
             seed=seed,
             baseline=baseline,
             wall_clock=wall_clock,
-            progress=is_watched(),
             trace=record,
         )
     if as_json:

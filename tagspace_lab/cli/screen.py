@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "describe_scenario",
     "describe_space",
-    "is_watched",
     "print_frame",
     "print_json",
     "print_table",
     "records",
     "say",
-    "show_progress",
     "telling_warnings",
 ]
 
@@ -54,11 +51,6 @@ def telling_warnings() -> Iterator[None]:
 class _Teller(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(f"Note: {record.getMessage()}")
-
-
-def is_watched() -> bool:
-    """Whether somebody sees progress move; in a log it would be noise."""
-    return sys.stderr.isatty()
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -121,17 +113,3 @@ def _word(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
     return str(value)
-
-
-@contextmanager
-def show_progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that follows calls of (done, all), 0 where nobody knows how many."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=what, unit=unit, disable=not is_watched()) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
-
-        yield advance

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tagspace_lab.cli.options import EnvFile, Force, Output, Seed, examples, whole
-from tagspace_lab.cli.screen import say, show_progress
+from tagspace_lab.cli.screen import say
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.folders import Summary
@@ -37,9 +37,10 @@ def folder(
     cannot be read is left out, and named.
     """
     from tagspace_lab.lab.folders import snapshot_folder
+    from tagspace_lab.lab.watch import watch
 
-    with show_progress("reading", "file") as advance:
-        summary = snapshot_folder(source, output, force=force, progress=advance)
+    with watch(None, "file", "reading") as view:
+        summary = snapshot_folder(source, output, force=force, progress=view.reach)
     _tell(summary)
 
 
@@ -66,14 +67,15 @@ def confluence(
     import random
     import time
 
+    from tagspace_lab.lab.watch import watch
     from tagspace_lab.lab.wikis import snapshot_wiki
     from tagspace_lab.live.connections import load_connections
 
     connections = load_connections(os.environ, env_file)
     rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not a secret
-    with show_progress("reading", "page") as advance:
+    with watch(None, "page", "reading") as view:
         summary = asyncio.run(
-            snapshot_wiki(connections, space, output, rng=rng, wall_clock=time.time, force=force, progress=advance)
+            snapshot_wiki(connections, space, output, rng=rng, wall_clock=time.time, force=force, progress=view.reach)
         )
     _tell(summary)
 
@@ -92,11 +94,12 @@ def generate(
 ) -> None:
     """Write a space of made-up pages with gold labels and a month of edits, like a real wiki's."""
     from tagspace_lab.lab.snapshots import save_space
+    from tagspace_lab.lab.watch import watch
     from tagspace_lab.twin.spaces import GeneratedSpace
 
     space = GeneratedSpace(f"generated-{pages}-{seed}", pages, seed)
-    with show_progress("writing", "page") as advance:
-        save_space(space, output, force=force, progress=advance)
+    with watch(pages, "page", "writing") as view:
+        save_space(space, output, force=force, progress=view.reach)
     say(f"Wrote {output}: {pages} pages, seed {seed}.")
 
 

@@ -28,7 +28,7 @@ from tagspace_lab.cli.options import (
     read_values,
     whole,
 )
-from tagspace_lab.cli.screen import describe_scenario, describe_space, is_watched, print_frame, print_json, records, say
+from tagspace_lab.cli.screen import describe_scenario, describe_space, print_frame, print_json, records, say
 from tagspace_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def sweep(
     if output:
         check_writable(output, force=force)
     world, wiki = load_scenario(scenario), as_space(space)
-    frame = replay_all(
-        wiki, world, grid, settings=profile, seeds=seeds, seed=seed, runs=runs, jobs=jobs, progress=is_watched()
-    )
+    frame = replay_all(wiki, world, grid, settings=profile, seeds=seeds, seed=seed, runs=runs, jobs=jobs)
     if output:
         with replacing(output) as file:
             frame.to_csv(file, index=False)
@@ -210,7 +208,6 @@ def verify(
         jobs=jobs,
         scheduler=choose_scheduler(backend, scheduler),
         goals=Goals(seek=goal),
-        progress=is_watched(),
     )
     trial = None
     if live is not None:

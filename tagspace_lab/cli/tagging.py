@@ -8,8 +8,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,7 @@ import typer
 
 from tagspace_lab.cli.endings import FAILED, INTERRUPTED
 from tagspace_lab.cli.options import AsJson, EnvFile, Force, examples
-from tagspace_lab.cli.screen import is_watched, print_json, print_table, say, telling_warnings
+from tagspace_lab.cli.screen import print_json, print_table, say, telling_warnings
 
 if TYPE_CHECKING:
     from tagspace_lab.live.connections import Connections
@@ -165,6 +164,7 @@ def _run(
     *,
     is_resumed: bool,
 ) -> TagResult:
+    from tagspace_lab.lab.watch import watch
     from tagspace_lab.live.running import run_task
     from tagspace_lab.operations.duty import on_duty
 
@@ -173,8 +173,14 @@ def _run(
         with (
             telling_warnings(),
             on_duty(connections, os.environ, {"task_id": task_id, "space": request.space}) as alarm,
-            _progress(request.space) as advance,
+            watch(None, "page", request.space) as view,
         ):
+
+            def show(job: TagJob, done: int, known: int) -> None:
+                counters = job.counters
+                view.tell(rate_limit_errors=counters.rate_limit_errors, calls=counters.total_ai_calls, usd=counters.usd)
+                view.reach(done, known)
+
             return await run_task(
                 task_id,
                 request,
@@ -186,7 +192,7 @@ def _run(
                 is_resumed=is_resumed,
                 trace=trace,
                 listeners=[alarm],
-                on_progress=advance,
+                on_progress=show,
                 check_stop=stop.is_wanted,
             )
 
@@ -210,24 +216,6 @@ class _Stop:
             raise KeyboardInterrupt("Ended at once; --resume goes on with this task.")
         self._wanted = True
         say("\nStopping: the calls in flight are finished first. Ctrl-C again ends at once.")
-
-
-@contextmanager
-def _progress(space: str) -> Iterator[Callable[[TagJob, int, int], None]]:
-    """A bar of pages, with what a person looks for beside it."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=space, unit="page", disable=not is_watched()) as bar:
-
-        def advance(job: TagJob, done: int, known: int) -> None:
-            counters = job.counters
-            bar.total = known
-            cost = {} if counters.usd is None else {"USD": f"{counters.usd:.2f}"}
-            told = {"429s": counters.rate_limit_errors, "calls": counters.total_ai_calls} | cost
-            bar.set_postfix(told, refresh=False)
-            bar.update(done - bar.n)
-
-        yield advance
 
 
 def _tell(result: TagResult, target: Path, *, force: bool, as_json: bool) -> None:

@@ -28,7 +28,7 @@ from tagspace_lab.cli.options import (
     one_of,
     whole,
 )
-from tagspace_lab.cli.screen import is_watched, print_frame, print_json, say
+from tagspace_lab.cli.screen import print_frame, print_json, say
 
 if TYPE_CHECKING:
     from tagspace_lab.lab.tuned import Tuned
@@ -143,7 +143,6 @@ def tune(
         storage=storage or Path("studies", f"{output.stem}.journal"),
         scheduler=choose_scheduler(backend, scheduler),
         goals=goals,
-        progress=is_watched(),
     )
     rates = Rates()
     if keep_rates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,8 @@ _WORKERS_S = 30
 
 
 @contextmanager
-def open_cluster(scheduler: str, given: Sequence[object]) -> Iterator[Any]:
-    """A joblib backend on the workers of the scheduler at an address such as `tcp://host:8786`.
+def open_cluster(scheduler: str, given: object) -> Iterator[tuple[Any, Any]]:
+    """An executor on the workers of the scheduler at an address such as `tcp://host:8786`, and `given` as they know it.
 
     `given` travels to each worker once. InputError where distributed is not installed, where nobody answers at the
     address within 10 s, and where no worker comes within 30 s.
@@ -27,8 +27,6 @@ def open_cluster(scheduler: str, given: Sequence[object]) -> Iterator[Any]:
         raise InputError(
             "dask is not installed, here at least; install it with: pip install 'tagspace-lab[dask]'"
         ) from error
-    from joblib._dask import DaskDistributedBackend
-
     try:
         client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -44,4 +42,5 @@ def open_cluster(scheduler: str, given: Sequence[object]) -> Iterator[Any]:
                 f"the dask scheduler at {scheduler} has no worker; start one with "
                 f"`dask worker {scheduler} --nthreads 1`"
             ) from error
-        yield DaskDistributedBackend(client=client, scatter=list(given))
+        there = client.scatter(given, broadcast=True)  # type: ignore[no-untyped-call]
+        yield client.get_executor(pure=False), there  # type: ignore[no-untyped-call]

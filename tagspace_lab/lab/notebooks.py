@@ -19,6 +19,7 @@ from typing import Any
 from tagspace_lab import errors
 from tagspace_lab.errors import InputError, NotebookError, TagspaceError
 from tagspace_lab.lab.files import check_writable, replacing
+from tagspace_lab.lab.watch import FORM, is_interactive
 from tagspace_lab.shipped import shipped_dir
 
 __all__ = ["Notebook", "find_notebook", "notebooks_dir", "read_notebooks", "run_notebook"]
@@ -93,7 +94,7 @@ def find_notebook(which: str) -> Notebook:
 
 
 def run_notebook(
-    notebook: Notebook, values: Mapping[str, Any], output: Path, *, force: bool = False, progress: bool = False
+    notebook: Notebook, values: Mapping[str, Any], output: Path, *, force: bool = False, progress: bool = True
 ) -> Path:
     """Run `notebook` with other `values`, write it to `output`, and a page beside it, whose path is returned.
 
@@ -166,7 +167,7 @@ def _execute(notebook: Notebook, values: Mapping[str, Any], progress: bool) -> t
                 dict(values),
                 kernel_name="python3",
                 language="python",
-                progress_bar=progress,
+                progress_bar=progress and is_interactive() and {"desc": notebook.name, "bar_format": FORM},
                 extra_arguments=["--log-level=CRITICAL"],  # what the kernel says of itself: errors come in the cells
             )
         except (papermill.PapermillExecutionError, DeadKernelError) as error:

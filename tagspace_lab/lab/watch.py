@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-__all__ = ["View", "is_interactive", "watch"]
+__all__ = ["FORM", "View", "is_interactive", "watch"]
 
-_FORM = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+FORM = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 """tqdm's own, without the units a second: of virtual time they say nothing."""
 
 
@@ -25,6 +25,9 @@ class View(Protocol):
     def advance(self, done: int = 1) -> None:
         """So many more units are done."""
 
+    def reach(self, done: int, total: int) -> None:
+        """So many units are done, of all that there are now; 0 where nobody knows."""
+
     def tell(
         self,
         *,
@@ -32,8 +35,10 @@ class View(Protocol):
         rate_limit_errors: int | None = None,
         rate_limit_share: float | None = None,
         concurrency: float | None = None,
+        calls: int | None = None,
+        usd: float | None = None,
     ) -> None:
-        """What else is known now: the best makespan so far, 429s (how many, or their share), calls in flight.
+        """What else is known now: the best makespan, 429s (how many, or their share), calls in flight, calls, cost.
 
         What is left out is not shown. Cheap enough for every attempt: the line is drawn ten times a second at most.
         """
@@ -48,7 +53,7 @@ def watch(total: int | None, unit: str, title: str, *, shown: bool = True) -> It
     if not shown or not is_interactive():
         yield _Nothing()
         return
-    bar = _make_bar(total=total, unit=unit, desc=title, miniters=0, bar_format=_FORM if total else None)
+    bar = _make_bar(total=total, unit=unit, desc=title, miniters=0, bar_format=FORM if total else None)
     try:
         yield _Line(bar)
     finally:
@@ -72,6 +77,9 @@ class _Nothing:
     def advance(self, done: int = 1) -> None:
         pass
 
+    def reach(self, done: int, total: int) -> None:
+        pass
+
     def tell(self, **facts: float | None) -> None:
         pass
 
@@ -83,6 +91,11 @@ class _Line:
     def advance(self, done: int = 1) -> None:
         self._bar.update(done)
 
+    def reach(self, done: int, total: int) -> None:
+        self._bar.total = total or None
+        self._bar.bar_format = FORM if total else None
+        self._bar.update(done - self._bar.n)
+
     def tell(
         self,
         *,
@@ -90,12 +103,16 @@ class _Line:
         rate_limit_errors: int | None = None,
         rate_limit_share: float | None = None,
         concurrency: float | None = None,
+        calls: int | None = None,
+        usd: float | None = None,
     ) -> None:
         facts = (
             ("best {:.1f} s", best_s),
             ("429s {}", rate_limit_errors),
             ("429s {:.1%}", rate_limit_share),
             ("concurrency {:.3g}", concurrency),
+            ("calls {}", calls),
+            ("{:.2f} USD", usd),
         )
         words = ", ".join(form.format(value) for form, value in facts if value is not None)
         self._bar.set_postfix_str(words, refresh=False)

@@ -1,23 +1,27 @@
 """Many replays of spaces against scenarios, over several processes of this machine or of others.
 
 A space travels once to each process, which remembers the plain texts of its pages from one replay to the next.
+
+Ctrl-C comes between two replays: it never tears a write to a journal, nor processes that are being started or ended.
+No callback of a replay starts the next one: it would do so amid the end of the processes, too.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import warnings
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from tagspace_lab.errors import InputError
@@ -33,6 +37,10 @@ __all__ = ["AnyScenario", "AnySpace", "Place", "Task", "Workers", "require_count
 AnySpace = str | Path | Space | list[str] | list[Path] | list[Space]
 AnyScenario = str | Path | Scenario | list[str] | list[Path] | list[Scenario]
 """One, or a list of them."""
+
+_IDLE_S = 300
+_GLANCE_S = 0.1
+"""How long Ctrl-C may go unseen while a replay is waited for."""
 
 _received: _Places | None = None  # in a worker process only: what its tasks replay
 
@@ -72,54 +80,41 @@ class Workers:
             raise InputError("no space or no scenario was named; name at least one of each.")
         self._scheduler, self._jobs = scheduler, jobs
         self._given = _Places(self.places)
-        self._parallel: Parallel | None = None
-        self._replays: Generator[list[RunSummary], None, None] | None = None
+        self._submit: Callable[..., Future[list[RunSummary]]] | None = None
+        self._interrupts = _Interrupts()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._scheduler is not None:
-            backend = self._open.enter_context(open_cluster(self._scheduler, [self._given]))
-            self._parallel = Parallel(backend=backend, return_as="generator", batch_size=1, pre_dispatch="all")
-        elif self._jobs > 1:
-            self._parallel = Parallel(
-                self._jobs,
-                backend="loky",
-                return_as="generator",
-                batch_size=1,
-                initializer=_receive,
-                initargs=(self._given,),
-            )
-            self._parallel.__enter__()
+        with ExitStack() as opening:
+            opening.enter_context(self._interrupts)
+            if self._scheduler is not None:
+                cluster, given = opening.enter_context(open_cluster(self._scheduler, self._given))
+                self._submit = partial(cluster.submit, _measure_in, given)
+            elif self._jobs > 1:
+                self._submit = partial(opening.enter_context(_open_pool(self._jobs, self._given)).submit, _measure)
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._give_up_the_rest()
-        if self._scheduler is None and self._parallel is not None:
-            self._parallel.__exit__(kind, error, traceback)
-            if error is not None:
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
-        self._parallel = None
-        self._open.close()
+        self._submit = None
+        self._open.__exit__(kind, error, traceback)
 
     def measure(self, tasks: Sequence[Task], runs: int) -> Iterator[list[RunSummary]]:
         """The summaries of each task's runs, in the order of the tasks, as soon as they are there."""
-        if self._parallel is None:
-            return (_measure_in(self._given, task, runs) for task in tasks)
-        if self._scheduler is not None:
-            self._replays = self._parallel(delayed(_measure_in)(self._given, task, runs) for task in tasks)
-        else:
-            with _interrupts_deferred():
-                self._replays = self._parallel(delayed(_measure)(task, runs) for task in tasks)
-        return self._replays
-
-    def _give_up_the_rest(self) -> None:
-        """Closes what nobody asks for any more, now and not when it is collected, and without joblib's advice."""
-        if self._replays is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                self._replays.close()
+        if self._submit is None:
+            for task in tasks:
+                self._interrupts.hand_on()
+                yield _measure_in(self._given, task, runs)
+            return
+        with _deaf_children():
+            replays = [self._submit(task, runs) for task in tasks]
+        for replay in replays:
+            self._interrupts.hand_on()
+            while not wait((replay,), timeout=_GLANCE_S).done:
+                self._interrupts.hand_on()
+            yield replay.result()
 
     def measure_each(
         self, candidates: Sequence[Settings], seeds: Sequence[int], runs: int, *, first_day: int = 0
@@ -145,9 +140,59 @@ def _as_scenario(scenario: str | Path | Scenario) -> Scenario:
     return scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
 
 
+class _Interrupts:
+    """Ctrl-C, and SIGTERM where it is handled alike, held back for the time of the block until it is handed on.
+
+    The second one is handed on at once, in case that something hangs; after that there are no more.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._came: int | None = None
+        self._is_handed_on = False
+
+    def __enter__(self) -> None:
+        self._came, self._is_handed_on = None, False
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: handler for number, handler in handlers.items() if callable(handler)}
+            for number in self._before:
+                signal.signal(number, self._note)
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """Raises KeyboardInterrupt, if one came and the handler was Python's own."""
+        if self._came is not None and not self._is_handed_on:
+            self._is_handed_on = True
+            self._before[self._came](self._came, None)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._came is not None:
+            self.hand_on()
+        self._came = number
+
+
 @contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Processes started in here never see Ctrl-C, which is for the main process to handle; it comes afterwards.
+def _open_pool(jobs: int, places: _Places) -> Iterator[Any]:
+    """Processes that know the places; those of the last pool, where they do."""
+    pool = get_reusable_executor(jobs, timeout=_IDLE_S, initializer=_receive, initargs=(places,))
+    try:
+        yield pool
+    except BaseException:
+        # loky's own way (`kill_workers`) fails with a traceback where replays still wait for a process.
+        for process in list(pool._processes.values()):
+            process.terminate()
+        pool.shutdown()
+        raise
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started in here never see Ctrl-C, which is for the main process to handle.
 
     The tracker is started first, because Python lifts the block when it starts one.
     """
@@ -161,7 +206,7 @@ def _interrupts_deferred() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """What a process is given when it starts. joblib keeps the processes for the next ones that are equal."""
+    """What a process is given when it starts. The processes stay for the next ones that are equal."""
 
     places: tuple[Place, ...]
 

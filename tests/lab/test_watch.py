@@ -61,6 +61,16 @@ def test_what_is_not_known_is_not_told() -> None:
     assert "best" not in terminal.getvalue()
 
 
+def test_line_follows_a_total_that_becomes_known() -> None:
+    with at_terminal() as terminal, watch(None, "page", "DOCS") as view:
+        view.reach(3, 0)
+        view.tell(calls=2, usd=0.125)
+        view.reach(5, 8)
+    assert "5/8" in last_line(terminal)
+    assert "calls 2, 0.12 USD]" in last_line(terminal)
+    assert "page" not in last_line(terminal)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_pipe_sees_nothing(shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with watch(3, "page", "tagging", shown=shown) as view:

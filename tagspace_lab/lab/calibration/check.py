@@ -13,6 +13,7 @@ from tagspace_lab.lab.calibration.findings import quantile
 from tagspace_lab.lab.calibration.replicas import replicate
 from tagspace_lab.lab.facts import rounded
 from tagspace_lab.lab.traces import TraceRun
+from tagspace_lab.lab.watch import watch
 from tagspace_lab.lab.world import TextMemo, World
 from tagspace_lab.records import Attempt, Outcome, Space
 
@@ -94,7 +95,9 @@ class Check:
         return rows
 
 
-def check(calibration: Calibration, space: Space | None = None, *, seeds: Sequence[int] | None = None) -> Check:
+def check(
+    calibration: Calibration, space: Space | None = None, *, seeds: Sequence[int] | None = None, progress: bool = True
+) -> Check:
     """Replay the longest recorded run with the settings that it had, in virtual time, once for each seed.
 
     `space` is the one that was recorded; without it one is made up that asks as much.
@@ -104,11 +107,14 @@ def check(calibration: Calibration, space: Space | None = None, *, seeds: Sequen
     texts = TextMemo()
     replayed = []
     most = min(_SEEDS, max(_FEWEST_SEEDS, _ATTEMPTS // len(run.attempts)))
-    for seed in range(most) if seeds is None else seeds:
-        store = MemoryStore(run.settings.cache_size)
-        world = World(world_space, calibration.scenario, seed)
-        result = world.run(run.settings, store=store, read_text=texts.read, epoch_s=run.began_wall_s)
-        replayed.append(_figures(result.attempts, result.makespan_s))
+    chosen = range(most) if seeds is None else seeds
+    with watch(len(chosen), "replay", "checking", shown=progress) as view:
+        for seed in chosen:
+            store = MemoryStore(run.settings.cache_size)
+            world = World(world_space, calibration.scenario, seed)
+            result = world.run(run.settings, store=store, read_text=texts.read, epoch_s=run.began_wall_s)
+            replayed.append(_figures(result.attempts, result.makespan_s))
+            view.advance()
     return Check(measure_run(run), tuple(replayed))
 
 
