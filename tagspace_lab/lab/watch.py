@@ -17,6 +17,14 @@ __all__ = ["FORM", "View", "is_interactive", "watch"]
 
 FORM = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 """tqdm's own, without the units a second: of virtual time they say nothing."""
+_FACTS = {
+    "best_s": "best {:.1f} s",
+    "rate_limit_errors": "429s {}",
+    "rate_limit_share": "429s {:.1%}",
+    "concurrency": "concurrency {:.3g}",
+    "calls": "calls {}",
+    "usd": "{:.2f} USD",
+}
 
 
 class View(Protocol):
@@ -96,25 +104,9 @@ class _Line:
         self._bar.bar_format = FORM if total else None
         self._bar.update(done - self._bar.n)
 
-    def tell(
-        self,
-        *,
-        best_s: float | None = None,
-        rate_limit_errors: int | None = None,
-        rate_limit_share: float | None = None,
-        concurrency: float | None = None,
-        calls: int | None = None,
-        usd: float | None = None,
-    ) -> None:
-        facts = (
-            ("best {:.1f} s", best_s),
-            ("429s {}", rate_limit_errors),
-            ("429s {:.1%}", rate_limit_share),
-            ("concurrency {:.3g}", concurrency),
-            ("calls {}", calls),
-            ("{:.2f} USD", usd),
-        )
-        words = ", ".join(form.format(value) for form, value in facts if value is not None)
+    def tell(self, **facts: float | None) -> None:
+        known = {name: value for name, value in facts.items() if value is not None}
+        words = ", ".join(form.format(known[name]) for name, form in _FACTS.items() if name in known)
         self._bar.set_postfix_str(words, refresh=False)
         self._bar.update(0)  # draws, if it is time
 
