@@ -33,7 +33,6 @@ __all__ = ["Calibration", "calibrate"]
 
 _PRIMARY, _FALLBACK = "primary", "fallback"
 _FEW_DECISIONS = 30
-_FEWEST_EXPLAINED = 0.9
 
 
 @dataclass(frozen=True)

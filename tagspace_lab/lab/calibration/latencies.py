@@ -29,7 +29,6 @@ _IN_DOUBT = 1.92
 """Half of the 95 % quantile of chi-squared with one degree: by so much the log-likelihood may fall."""
 _WIDEST = 4.0
 """A speed whose interval is wider than this factor was not seen."""
-_HARDLY = 0.001
 _DRAWS, _HALVINGS = 300, 16
 _NEAR = 0.03
 """So near to the recorded one the 95th percentile has to come."""
