@@ -18,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tagspace_lab.errors import InputError, ServiceError, TagspaceError
+    from tagspace_lab.lab.caches import hits_by_day
+    from tagspace_lab.lab.calibration.calibration import calibrate
+    from tagspace_lab.lab.effects import measure_effects
     from tagspace_lab.lab.folders import snapshot_folder
     from tagspace_lab.lab.objective import Goals
+    from tagspace_lab.lab.places import quality_by_place
     from tagspace_lab.lab.plots import (
         plot_before_after,
         plot_efficiency,
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from tagspace_lab.lab.replay import replay
     from tagspace_lab.lab.report import Report, RunSummary
     from tagspace_lab.lab.snapshots import load_space, save_space
-    from tagspace_lab.lab.sweep import sweep
+    from tagspace_lab.lab.sweep import sweep, weigh_settings
     from tagspace_lab.lab.tune import tune
     from tagspace_lab.lab.tuned import Tuned
     from tagspace_lab.lab.verify import Verification, verify
@@ -66,10 +70,13 @@ __all__ = [
     "Tuned",
     "Verification",
     "__version__",
+    "calibrate",
     "diff_profiles",
+    "hits_by_day",
     "load_scenario",
     "load_settings",
     "load_space",
+    "measure_effects",
     "plot_before_after",
     "plot_efficiency",
     "plot_front",
@@ -83,6 +90,7 @@ __all__ = [
     "plot_throttle",
     "plot_throttles",
     "plot_trials",
+    "quality_by_place",
     "read_profile",
     "replay",
     "save_space",
@@ -90,13 +98,18 @@ __all__ = [
     "sweep",
     "tune",
     "verify",
+    "weigh_settings",
     "write_profile",
 ]
 
 _HOMES = {
     "errors": ("InputError", "ServiceError", "TagspaceError"),
+    "lab.caches": ("hits_by_day",),
+    "lab.calibration.calibration": ("calibrate",),
+    "lab.effects": ("measure_effects",),
     "lab.folders": ("snapshot_folder",),
     "lab.objective": ("Goals",),
+    "lab.places": ("quality_by_place",),
     "lab.plots": (
         "plot_before_after",
         "plot_efficiency",
@@ -116,7 +129,7 @@ _HOMES = {
     "lab.replay": ("replay",),
     "lab.report": ("Report", "RunSummary"),
     "lab.snapshots": ("load_space", "save_space"),
-    "lab.sweep": ("sweep",),
+    "lab.sweep": ("sweep", "weigh_settings"),
     "lab.tune": ("tune",),
     "lab.tuned": ("Tuned",),
     "lab.verify": ("Verification", "verify"),

@@ -14,10 +14,10 @@ import tagspace_lab
 
 NAMES = """
     GeneratedSpace Goals InputError Page Profile Report RunSummary Scenario ServiceError Settings Space
-    TagspaceError Tuned Verification __version__ diff_profiles load_scenario load_settings load_space
-    plot_before_after plot_efficiency plot_front plot_gain plot_hits plot_importance plot_map plot_quality plot_run
-    plot_sweep plot_throttle plot_throttles plot_trials read_profile replay save_space snapshot_folder sweep tune
-    verify write_profile
+    TagspaceError Tuned Verification __version__ calibrate diff_profiles hits_by_day load_scenario load_settings
+    load_space measure_effects plot_before_after plot_efficiency plot_front plot_gain plot_hits plot_importance plot_map
+    plot_quality plot_run plot_sweep plot_throttle plot_throttles plot_trials quality_by_place read_profile replay
+    save_space snapshot_folder sweep tune verify weigh_settings write_profile
 """.split()
 
 PARAMETERS = {
@@ -26,6 +26,11 @@ PARAMETERS = {
     "tune": "space scenario settings trials seeds seed runs jobs batch vary pareto exhaustive storage scheduler goals"
     " progress",
     "verify": "profile space scenario against beside seeds seed runs jobs scheduler goals progress",
+    "calibrate": "trace name",
+    "hits_by_day": "space cache_sizes days",
+    "measure_effects": "before after space scenario seeds seed runs jobs progress",
+    "quality_by_place": "space scenario batch_sizes seeds",
+    "weigh_settings": "frame value",
     "plot_run": "report ax run",
     "plot_throttle": "report ax run",
     "plot_trials": "tuned ax",

@@ -10,7 +10,7 @@ import pytest
 
 from tagspace_lab.errors import InputError, SettingsError
 from tagspace_lab.lab.replay import as_space, measure
-from tagspace_lab.lab.sweep import sweep
+from tagspace_lab.lab.sweep import sweep, weigh_settings
 from tagspace_lab.settings import Settings
 from tagspace_lab.twin.scenario import load_scenario
 
@@ -80,3 +80,31 @@ def test_wrong_grid_is_refused(grid: dict[str, Any], words: str) -> None:
 def test_counts_start_at_one(option: str) -> None:
     with pytest.raises(InputError, match=f"{option} is 0; allowed: an integer from 1"):
         sweep_small({"batch_size": [1]}, **{option: 0})
+
+
+def test_settings_are_weighed_by_what_each_explains_alone() -> None:
+    rows = [
+        {"batch_size": size, "cache_enabled": on, "seed": seed, "makespan_s": size**2 * (2.0 if on else 1.0) * noise}
+        for size in (1, 4, 16)
+        for on in (False, True)
+        for seed, noise in ((0, 0.5), (1, 1.5))
+    ]
+    weights = weigh_settings(pd.DataFrame(rows))
+    assert list(weights.index) == ["batch_size", "cache_enabled"]
+    assert weights.sum() == pytest.approx(1)
+    assert weights["batch_size"] == pytest.approx(8 * 16 / 3 / (8 * 16 / 3 + 1))  # variances of log2: 4 x 8/3, 1/4
+
+
+def test_what_only_two_settings_do_together_counts_for_neither() -> None:
+    rows = [
+        {"batch_size": size, "cache_enabled": on, "makespan_s": 2.0 if on == (size == 1) else 1.0}
+        for size in (1, 5)
+        for on in (False, True)
+    ]
+    assert list(weigh_settings(pd.DataFrame(rows))) == [0, 0]
+
+
+def test_nothing_to_weigh_is_refused() -> None:
+    frame = pd.DataFrame({"batch_size": [1, 1], "makespan_s": [3.0, 4.0]})
+    with pytest.raises(InputError, match="vary at least one"):
+        weigh_settings(frame)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ from tagspace_lab.lab.places import quality_by_place
 from tagspace_lab.lab.races import Score, race_all
 from tagspace_lab.lab.replay import replay
 from tagspace_lab.lab.report import Report, RunSummary
-from tagspace_lab.lab.sweep import sweep
+from tagspace_lab.lab.sweep import sweep, weigh_settings
 from tagspace_lab.lab.tune import tune
 from tagspace_lab.lab.tuned import Tuned
 from tagspace_lab.settings import Settings
@@ -67,7 +66,7 @@ class Samples:
 
     @cached_property
     def importance(self) -> pd.Series:
-        return _main_effects(self.grid, list(_GRID), "makespan_s")
+        return weigh_settings(self.grid.drop(columns="ai_concurrency"))  # it follows its ceiling
 
     @cached_property
     def ways(self) -> dict[str, list[RunSummary]]:
@@ -167,7 +166,7 @@ PICTURES = (
         "plot_importance",
         "Which setting the makespan depends on, over the grid above: the share of its variance that each "
         "explains alone.",
-        "plot_importance(shares), the logarithms of the grid's makespans, main effects",
+        "plot_importance(weigh_settings(grid))",
         lambda samples, ax: plots.plot_importance(samples.importance, ax),
         2.2,
     ),
@@ -244,12 +243,6 @@ def _as_png(figure: Figure) -> bytes:
 def _draw_front(study: Tuned, ax: Axes) -> Axes:
     assert study.front is not None  # noqa: S101 - it was asked for
     return plots.plot_front(study.front.table, study.trials, y="rate_limit_share", ax=ax)
-
-
-def _main_effects(frame: pd.DataFrame, settings: list[str], value: str) -> pd.Series:
-    """Of the variance of the logarithm: the share that the means by each setting alone explain, 0 to 1."""
-    logs = np.log(frame[value])
-    return pd.Series({name: logs.groupby(frame[name]).transform("mean").var() / logs.var() for name in settings})
 
 
 _PAGE = """\

@@ -44,8 +44,8 @@ def plot_importance(
 ) -> Axes:
     """How much of the differences between trials each setting explains: a bar each, the largest on top.
 
-    `importance`: setting -> share, 0 to 1, as Optuna's evaluators give it; the shares need not add up to 1. `of` is
-    what they explain. InputError where there is none.
+    `importance`: setting -> share, 0 to 1, as :func:`tagspace_lab.weigh_settings` gives it; the
+    shares need not add up to 1. `of` is what they explain. InputError where there is none.
     """
     shares = pd.Series(importance, dtype="float64").sort_values(ascending=False, kind="stable")
     if shares.empty:
