@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,15 +13,18 @@ __all__ = ["open_cluster"]
 
 _CONNECT_S = 10
 _WORKERS_S = 30
+_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d+")
 
 
 @contextmanager
 def open_cluster(scheduler: str, given: object) -> Iterator[tuple[Any, Any]]:
     """An executor on the workers of the scheduler at an address such as `tcp://host:8786`, and `given` as they know it.
 
-    `given` travels to each worker once. InputError where distributed is not installed, where nobody answers at the
-    address within 10 s, and where no worker comes within 30 s.
+    `given` travels to each worker once. InputError for what is no such address, where distributed is not installed,
+    where nobody answers at the address within 10 s, and where no worker comes within 30 s.
     """
+    if not _ADDRESS.fullmatch(scheduler):
+        raise InputError(f"scheduler is {scheduler!r}; allowed: an address such as tcp://127.0.0.1:8786.")
     try:
         from distributed import Client
     except ImportError as error:

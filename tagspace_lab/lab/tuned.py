@@ -143,7 +143,7 @@ class Tuned:
 
     def verdict(self) -> str:
         """A few sentences."""
-        proof, (low, high) = self.verification, self.verification.interval
+        proof = self.verification
         told = f" {self._told(self.regret)}" if self.regret else ""
         limits = " and ".join(self.missed)
         if proof.settings[0] == proof.settings[1]:
@@ -153,10 +153,9 @@ class Tuned:
         if proof.holds:
             kept = f" It keeps the limit on {limits}, which today's settings miss." if limits else ""
             return f"{proof.verdict()}{kept}{told}"
-        cost = f"{-proof.gain:+.1%} of the {self.goals.prices.word} [{-high:+.1%}, {-low:+.1%}]"
         return (
-            f"tuned keeps the limit on {limits}, which today's settings miss. It costs {cost} over {len(proof.seeds)} "
-            f"fresh seeds, with no more errors.{told}"
+            f"tuned keeps the limit on {limits}, which today's settings miss. It {proof.word_gain()} over "
+            f"{len(proof.seeds)} fresh seeds, with no more errors.{told}"
         )
 
     def provenance(self) -> Provenance:

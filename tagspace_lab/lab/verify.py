@@ -142,19 +142,26 @@ class Verification:
 
     def verdict(self) -> str:
         """One sentence."""
-        low, high = self.interval
-        saved = f"{self.gain:.1%} of the {self.goals.prices.word} [{low:.1%}, {high:.1%}]"
-        worded = f"{saved} over {len(self.seeds)} fresh seeds"
+        worded = f"{self.word_gain()} over {len(self.seeds)} fresh seeds"
         if self.holds:
-            return f"{self.names[1]} holds: it saves {worded}, with no more errors."
+            return f"{self.names[1]} holds: it {worded}, with no more errors."
         if self.settings[0] == self.settings[1]:
             return f"{self.names[1]} does not hold against {self.names[0]}: it says the same settings."
-        why = "that may be chance" if high > 0 else f"it is not {_MORE[self.goals.seek]}"
+        why = "that may be chance" if self.interval[1] > 0 else f"it is not {_MORE[self.goals.seek]}"
         if self._worse:
             why = f"it is worse on {', '.join(self._worse)}"
         if self._more_errors > 0:
             why = f"{self._more_errors} more pages ended as errors"
-        return f"{self.names[1]} does not hold against {self.names[0]}: it saves {worded}; {why}."
+        return f"{self.names[1]} does not hold against {self.names[0]}: it {worded}; {why}."
+
+    def word_gain(self, *, with_interval: bool = True) -> str:
+        """What is saved, or needed more: `saves 12.0% of the time [9.1%, 14.2%]`."""
+        word, (low, high) = self.goals.prices.word, self.interval
+        if self.gain < 0:
+            told, ends = f"needs {-self.gain:.1%} more {word}", (-high, -low)
+        else:
+            told, ends = f"saves {self.gain:.1%} of the {word}", (low, high)
+        return told + (f" [{ends[0]:.1%}, {ends[1]:.1%}]" if with_interval else "")
 
     def __repr__(self) -> str:
         return f"{self.overview().to_string()}\n{self.verdict()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ def test_verification_on_dask_is_the_same(scheduler: str) -> None:
         for address in (None, scheduler)
     )
     assert remote.to_dict() == local.to_dict()
+
+
+@pytest.mark.parametrize("address", ["", "foo", "http://127.0.0.1:8786", "tcp://127.0.0.1"])
+def test_scheduler_that_is_no_address_is_refused_at_once(address: str) -> None:
+    with pytest.raises(InputError, match=f"scheduler is {re.escape(repr(address))}; allowed: an address such as tcp"):
+        tune_small(scheduler=address)
 
 
 def test_scheduler_that_is_not_there_is_named() -> None:

@@ -321,7 +321,7 @@ def test_what_keeps_a_limit_that_todays_settings_miss_is_the_result_whatever_it_
     assert tuned.missed == ("calls",)
     assert tuned.after.calls <= 1 < tuned.before.calls
     assert re.match(
-        r"tuned keeps the limit on calls, which today's settings miss\. It costs \+\d+\.\d% of the time \[\+",
+        r"tuned keeps the limit on calls, which today's settings miss\. It needs \d+\.\d% more time \[\d",
         tuned.verdict(),
     )
 

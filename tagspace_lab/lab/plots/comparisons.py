@@ -68,7 +68,7 @@ def plot_gain(verification: Verification, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.08, y=0.25)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     verdict = "holds" if verification.holds else "does not hold"
-    title = f"{after} {verdict}: it saves {verification.gain:.1%} of the {saved}"
+    title = f"{after} {verdict}: it {verification.word_gain(with_interval=False)}"
     return finish(ax, title, f"{saved} saved by {after} against {before} (%)", "")
 
 
