@@ -175,9 +175,9 @@ of a grid, less 1; below 0 the study found better than any point. All points of 
 these on the truth's. "Misses a goal" counts results that do not keep all goals (5 % 429s, .02 of F1, no more errors)
 on the truth's seeds. The arms other than this study believe their own seeds.
 
-Guesses, design and steps were chosen while the first three scenarios and halving were looked at; {" and ".join(HELD_OUT)}
-were measured afterwards. That finalists which keep a limit go before today's settings that miss it was changed then, for
-penalty: hardly anything there keeps 5 % of 429s, and the best point of the grid only just does.
+Guesses, design and steps were chosen while the first three scenarios and halving were looked at;
+{" and ".join(HELD_OUT)} were measured afterwards. That finalists which keep a limit go before today's settings that
+miss it was changed then, for penalty: hardly anything there keeps 5 % of 429s, the best point of the grid only just.
 
 Best points (start-ceiling, batch, cache): {best}.
 
