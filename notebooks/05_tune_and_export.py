@@ -3,7 +3,7 @@
 #
 # Today's settings are a guess that suits many wikis. A *study* tries others against a model of the provider, and a better guess counts only where it is proved on luck that the study never saw.
 #
-# On the command line: `tagspace-lab tune medium --scenario openai-tier1 --trials 12 --seeds 2 -o tuned.env`, then `tagspace-lab verify tuned.env medium --scenario openai-tier1`. On a space of your own: `tagspace-lab notebook 05 --space my.jsonl.gz --scenario mine.toml --set trials=40 -o out.ipynb`.
+# On the command line: `tagspace-lab tune medium --scenario openai-tier1 --trials 10 --seeds 2 -o tuned.env`, then `tagspace-lab verify tuned.env medium --scenario openai-tier1`. On a space of your own: `tagspace-lab notebook 05 --space my.jsonl.gz --scenario mine.toml --set trials=40 -o out.ipynb`.
 
 # %%
 from pathlib import Path
@@ -13,7 +13,7 @@ import tagspace_lab as tl
 # %% tags=["parameters"]
 space = "medium"
 scenario = "openai-tier1"
-trials = 12
+trials = 10
 seeds = 2
 other_scenario = "anthropic-tier1"
 profile = "tuned.env"
@@ -72,14 +72,14 @@ print(*lines or ["nothing: today's settings are kept"], sep="\n")
 
 # %%
 other = tl.GeneratedSpace("another wiki", pages=len(wiki), seed=8)
-elsewhere = tl.verify(profile, other, scenario, seeds=4)
+elsewhere = tl.verify(profile, other, scenario, beside=(), seeds=4)
 elsewhere
 
 # %% [markdown]
 # Then for the same wiki, with a provider that has other limits:
 
 # %%
-changed = tl.verify(profile, wiki, other_scenario, seeds=4)
+changed = tl.verify(profile, wiki, other_scenario, beside=(), seeds=4)
 changed
 
 # %% [markdown]
