@@ -46,20 +46,6 @@ def test_wrong_input_ends_with_2_and_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-LATE = """
-import atexit, signal, sys
-from tagspace_lab.cli import main
-atexit.register(signal.raise_signal, signal.SIGINT)
-sys.argv[1:] = ["scenarios"]
-main()
-"""
-
-
-def test_ctrl_c_after_the_last_word_is_not_told() -> None:
-    done = run(shell=f"\"$0\" -c '{LATE}'")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_reader_that_goes_away_is_no_error() -> None:
     done = run(shell='"$0" -m tagspace_lab scenarios --json | true; echo "${PIPESTATUS[0]}"')
     assert (done.stdout, done.stderr) == ("0\n", "")

@@ -100,6 +100,3 @@ def main() -> None:
         app(prog_name="tagspace-lab")
     except Exception as error:
         sys.exit(report_defect(error))
-    finally:  # all is said, and idle processes are being ended
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
