@@ -379,7 +379,8 @@ def test_study_is_shown_in_words(study: Tuned) -> None:
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from tagspace_lab.lab.replay import measure
 from tagspace_lab.lab.tune import StudyInterrupted, tune
 try:
